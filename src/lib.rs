@@ -1,0 +1,12 @@
+//! `recsys` trains, evaluates and serves recommenders.
+
+pub mod data;
+pub mod event;
+pub mod fsio;
+pub mod ids;
+pub mod model;
+pub mod models;
+pub mod seed;
+pub mod suggest;
+pub mod tensors;
+pub mod training;

@@ -1,0 +1,49 @@
+//! The models. Adding one is a file here and its two lines below.
+
+use crate::model::ModelSpec;
+use anyhow::{Context, Result, bail};
+
+/// What the program knows of a model before it is built.
+pub struct ModelEntry {
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// Authors, title, venue, year.
+    pub citation: &'static str,
+    /// Name and meaning of each parameter; defaults come from `defaults`.
+    pub params: &'static [(&'static str, &'static str)],
+    /// Whether it is trained by gradient descent, so that `[training]` counts.
+    pub gradient: bool,
+    /// The default parameters.
+    pub defaults: fn() -> toml::Table,
+    /// From the `[model]` table less its `name`.
+    pub build: fn(toml::Table) -> Result<Box<dyn ModelSpec>>,
+}
+
+/// All models, in the order in which `recsys models` lists them.
+pub const REGISTRY: &[&ModelEntry] = &[];
+
+/// Finds a model by name.
+///
+/// # Errors
+/// An unknown name; offers the nearest one and lists all.
+pub fn find(name: &str) -> Result<&'static ModelEntry> {
+    if let Some(entry) = REGISTRY.iter().find(|e| e.name == name) {
+        return Ok(entry);
+    }
+    let names: Vec<_> = REGISTRY.iter().map(|e| e.name).collect();
+    bail!(
+        "unknown model `{name}`{} (there are: {})",
+        crate::suggest::did_you_mean(name, &names),
+        names.join(", ")
+    )
+}
+
+/// Builds a model from its name and parameters.
+///
+/// # Errors
+/// An unknown model, or a parameter that it does not have or whose value is
+/// not valid.
+pub fn build(name: &str, params: toml::Table) -> Result<Box<dyn ModelSpec>> {
+    let entry = find(name)?;
+    (entry.build)(params).with_context(|| format!("[model] of `{name}`"))
+}
