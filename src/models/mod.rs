@@ -1,5 +1,7 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod params;
+
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
 
