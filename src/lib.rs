@@ -1,6 +1,7 @@
 //! `recsys` trains, evaluates and serves recommenders.
 
 pub mod data;
+pub mod device;
 pub mod event;
 pub mod fsio;
 pub mod ids;
