@@ -1,0 +1,227 @@
+//! Negative items for training: uniform or by popularity, never a positive
+//! of the user.
+
+use crate::data::interactions::Interactions;
+use crate::ids::UserIdx;
+use crate::seed::Rng;
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// From which distribution negatives come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeSampling {
+    #[default]
+    Uniform,
+    /// Proportional to the training count to the power `popularity_alpha`.
+    Popularity,
+}
+
+/// Draws in constant time from a discrete distribution (Walker's alias
+/// method as in Vose 1991).
+struct Alias {
+    threshold: Vec<f32>,
+    other: Vec<u32>,
+}
+
+impl Alias {
+    fn new(weights: &[f64]) -> Self {
+        let total: f64 = weights.iter().sum();
+        let n = weights.len();
+        let mut scaled: Vec<f64> = weights.iter().map(|w| w / total * n as f64).collect();
+        let mut other: Vec<u32> = (0..n as u32).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..n).partition(|&i| scaled[i] < 1.0);
+        while let (Some(s), Some(&l)) = (small.pop(), large.last()) {
+            other[s] = l as u32;
+            scaled[l] -= 1.0 - scaled[s];
+            if scaled[l] < 1.0 {
+                large.pop();
+                small.push(l);
+            }
+        }
+        // What is left over is 1 but for rounding.
+        for i in small.into_iter().chain(large) {
+            scaled[i] = 1.0;
+        }
+        Self {
+            threshold: scaled.into_iter().map(|x| x as f32).collect(),
+            other,
+        }
+    }
+
+    fn draw(&self, rng: &mut Rng) -> u32 {
+        let slot = rng.below(self.other.len() as u32);
+        if rng.uniform() < self.threshold[slot as usize] {
+            slot
+        } else {
+            self.other[slot as usize]
+        }
+    }
+}
+
+/// Draws negatives of users.
+pub struct NegativeSampler {
+    alias: Option<Alias>,
+    /// Sorted by item inside each user.
+    positives: Interactions,
+    /// Probability of each item before rejection.
+    probabilities: Option<Vec<f32>>,
+}
+
+/// Blocks of the stream that belong to one negative: enough words for
+/// [`MAX_TRIES`] draws.
+const BLOCKS_PER_DRAW: u64 = 64;
+const MAX_TRIES: usize = 64;
+
+impl NegativeSampler {
+    /// # Errors
+    /// A user who has every item, so that there is no negative.
+    pub fn new(train: &Interactions, sampling: NegativeSampling, alpha: f64) -> Result<Self> {
+        let positives = train.sorted_by_item();
+        let full = (0..positives.num_users() as u32).find(|&u| {
+            let mut items = positives.items_of(UserIdx(u)).to_vec();
+            items.dedup();
+            items.len() >= positives.num_items
+        });
+        if let Some(user) = full {
+            bail!(
+                "user number {user} interacted with all {} items, so there are no negatives to train against; \
+                 drop such users with `clean.max_user_interactions`, or use a loss without negatives (`mse`)",
+                positives.num_items
+            );
+        }
+        let weights: Vec<f64> = train
+            .item_counts()
+            .iter()
+            .map(|&c| f64::from(c).powf(alpha))
+            .collect();
+        let by_popularity = sampling == NegativeSampling::Popularity;
+        let total: f64 = weights.iter().sum();
+        Ok(Self {
+            probabilities: by_popularity
+                .then(|| weights.iter().map(|w| (w / total) as f32).collect()),
+            alias: by_popularity.then(|| Alias::new(&weights)),
+            positives,
+        })
+    }
+
+    pub fn is_positive(&self, user: u32, item: u32) -> bool {
+        self.positives
+            .items_of(UserIdx(user))
+            .binary_search(&item)
+            .is_ok()
+    }
+
+    /// The user's positives, sorted.
+    pub fn positives_of(&self, user: u32) -> &[u32] {
+        self.positives.items_of(UserIdx(user))
+    }
+
+    /// Probability of drawing an item before rejection.
+    pub fn probability(&self, item: u32) -> f32 {
+        match &self.probabilities {
+            Some(p) => p[item as usize],
+            None => 1.0 / self.positives.num_items as f32,
+        }
+    }
+
+    /// The `number`-th draw of `stream` for this user; depends on nothing else.
+    pub fn draw(&self, stream: &Rng, number: u64, user: u32) -> u32 {
+        let mut rng = stream.at(number * BLOCKS_PER_DRAW);
+        for _ in 0..MAX_TRIES {
+            let item = match &self.alias {
+                Some(alias) => alias.draw(&mut rng),
+                None => rng.below(self.positives.num_items as u32),
+            };
+            if !self.is_positive(user, item) {
+                return item;
+            }
+        }
+        self.draw_from_complement(&mut rng, user)
+    }
+
+    /// Uniform over the items that the user does not have: for users with
+    /// nearly all of them, for whom rejection would not end.
+    fn draw_from_complement(&self, rng: &mut Rng, user: u32) -> u32 {
+        let mut items = self.positives_of(user).to_vec();
+        items.dedup();
+        let mut wanted = rng.below((self.positives.num_items - items.len()) as u32);
+        for &item in &items {
+            if item > wanted {
+                break;
+            }
+            wanted += 1;
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+    use proptest::prelude::*;
+
+    fn log(offsets: Vec<usize>, items: Vec<u32>, num_items: usize) -> Interactions {
+        Interactions {
+            offsets,
+            items,
+            num_items,
+            ..Interactions::default()
+        }
+    }
+
+    #[test]
+    fn the_only_negative_is_found() {
+        let train = log(vec![0, 4], vec![4, 0, 1, 3], 5);
+        let sampler = NegativeSampler::new(&train, NegativeSampling::Uniform, 0.0).unwrap();
+        let stream = Seed(1).stream("negatives");
+        assert!((0..200).all(|n| sampler.draw(&stream, n, 0) == 2));
+        assert_eq!(sampler.draw_from_complement(&mut stream.at(0), 0), 2);
+    }
+
+    #[test]
+    fn a_user_with_every_item_is_an_error() {
+        let train = log(vec![0, 1, 4], vec![0, 2, 0, 1], 3);
+        let error = NegativeSampler::new(&train, NegativeSampling::Uniform, 0.0)
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("user number 1"), "{error}");
+    }
+
+    #[test]
+    fn popularity_draws_follow_counts_to_the_power_alpha() {
+        // Counts 1, 4, 9 with alpha 0.5: weights 1, 2, 3. User 1 has none.
+        let mut items = vec![0];
+        items.extend([1; 4]);
+        items.extend([2; 9]);
+        let train = log(vec![0, 14, 14], items, 4);
+        let sampler = NegativeSampler::new(&train, NegativeSampling::Popularity, 0.5).unwrap();
+        let stream = Seed(1).stream("negatives");
+        let mut counts = [0f64; 4];
+        for n in 0..60_000 {
+            counts[sampler.draw(&stream, n, 1) as usize] += 1.0 / 10_000.0;
+        }
+        for (count, expected) in counts.iter().zip([1.0, 2.0, 3.0, 0.0]) {
+            assert!((count - expected).abs() < 0.1, "{counts:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_negative_is_never_a_positive(
+            items in proptest::collection::vec(0u32..20, 1..19),
+            popular in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let train = log(vec![0, items.len()], items, 20);
+            let kind = if popular { NegativeSampling::Popularity } else { NegativeSampling::Uniform };
+            let sampler = NegativeSampler::new(&train, kind, 0.75).unwrap();
+            let stream = Seed(seed).stream("negatives");
+            for n in 0..50 {
+                prop_assert!(!train.items.contains(&sampler.draw(&stream, n, 0)));
+            }
+        }
+    }
+}
