@@ -5,6 +5,7 @@ pub mod clean;
 pub mod config;
 pub mod dataset;
 pub mod features;
+pub mod fetch;
 pub mod interactions;
 pub mod read;
 pub mod split;
