@@ -2,7 +2,7 @@
 
 use crate::data::features::FeatureTable;
 use crate::data::interactions::{Interactions, RowColumns};
-use crate::ids::IdMap;
+use crate::ids::{ExternalIds, IdMap};
 use serde::{Deserialize, Serialize};
 
 /// Encoded, cleaned interactions in input order, with what belongs to them.
@@ -22,6 +22,31 @@ pub struct Dataset {
     pub cleaning: Vec<CleaningStep>,
     /// SHA-256 over the content of the input files and the data config.
     pub hash: String,
+}
+
+impl Dataset {
+    /// A data set of a log that is dense already: every external id is the
+    /// index itself.
+    pub fn from_log(log: Log, num_users: usize, num_items: usize) -> Self {
+        let ids = |n: usize| IdMap::new(ExternalIds::Int((0..n as i64).collect()));
+        let read = CleaningStep {
+            name: "read".to_string(),
+            rows: log.len(),
+            users: num_users,
+            items: num_items,
+        };
+        Self {
+            users: ids(num_users),
+            items: ids(num_items),
+            log,
+            user_features: None,
+            item_features: None,
+            platforms: Vec::new(),
+            negatives: None,
+            cleaning: vec![read],
+            hash: String::new(),
+        }
+    }
 }
 
 /// Rows in input order; all present columns have the same length.
