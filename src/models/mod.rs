@@ -1,6 +1,8 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod item_knn;
 pub mod params;
+pub mod popularity;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -22,7 +24,10 @@ pub struct ModelEntry {
 }
 
 /// All models, in the order in which `recsys models` lists them.
-pub const REGISTRY: &[&ModelEntry] = &[];
+pub const REGISTRY: &[&ModelEntry] = &[
+    &popularity::ENTRY,
+    &item_knn::ENTRY,
+];
 
 /// Finds a model by name.
 ///
