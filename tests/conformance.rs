@@ -1,0 +1,351 @@
+//! What every model keeps to, checked for each one in the registry: adding a
+//! model adds its tests.
+
+use anyhow::Result;
+use burn::tensor::Device;
+use recsys::data::Interactions;
+use recsys::event::{EpochRecord, Silent};
+use recsys::ids::UserIdx;
+use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender};
+use recsys::models::{self, ModelEntry, REGISTRY};
+use recsys::seed::Seed;
+use recsys::tensors::NamedTensors;
+use recsys::training::{CheckpointSink, TrainingConfig};
+use std::collections::BTreeSet;
+
+const USERS: u32 = 12;
+const ITEMS: u32 = 12;
+
+/// Checkpoints that live as long as the test.
+#[derive(Default)]
+struct MemorySink {
+    last: Option<NamedTensors>,
+    best: Option<NamedTensors>,
+}
+
+impl CheckpointSink for MemorySink {
+    fn last(&mut self) -> Result<Option<NamedTensors>> {
+        Ok(self.last.clone())
+    }
+
+    fn save_last(&mut self, state: &NamedTensors) -> Result<()> {
+        self.last = Some(state.clone());
+        Ok(())
+    }
+
+    fn save_best(&mut self, weights: &NamedTensors) -> Result<()> {
+        self.best = Some(weights.clone());
+        Ok(())
+    }
+
+    fn best(&mut self) -> Result<Option<NamedTensors>> {
+        Ok(self.best.clone())
+    }
+
+    fn append(&mut self, _record: &EpochRecord) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Every user likes the items of its own parity, all but the one that has its
+/// number; the last user has no interactions.
+fn checkerboard() -> Interactions {
+    let mut train = Interactions {
+        offsets: vec![0],
+        weights: Some(Vec::new()),
+        timestamps: Some(Vec::new()),
+        num_items: ITEMS as usize,
+        ..Interactions::default()
+    };
+    for user in 0..=USERS {
+        let liked = (0..ITEMS).filter(|&i| user < USERS && i % 2 == user % 2 && i != user);
+        train.items.extend(liked);
+        train.offsets.push(train.items.len());
+    }
+    train.weights = Some(train.items.iter().map(|i| 1.0 + (i % 3) as f32).collect());
+    train.timestamps = Some((0..train.len() as i64).collect());
+    train
+}
+
+/// Other interactions of as many users and items.
+fn stripes() -> Interactions {
+    let train = checkerboard();
+    let turned = |i: &u32| (i * 5 + 1) % ITEMS;
+    Interactions {
+        items: train.items.iter().map(turned).collect(),
+        ..train
+    }
+}
+
+fn data(train: &Interactions) -> ModelData<'_> {
+    ModelData {
+        train,
+        user_features: None,
+        item_features: None,
+    }
+}
+
+/// `[training]` of gradient models; the others take none.
+fn training(entry: &ModelEntry, text: &str) -> TrainingConfig {
+    if entry.gradient {
+        toml::from_str(text).unwrap()
+    } else {
+        TrainingConfig::default()
+    }
+}
+
+const SHORT: &str = "epochs = 2\nbatch_size = 16";
+
+fn spec(entry: &ModelEntry) -> Box<dyn ModelSpec> {
+    models::build(entry.name, (entry.defaults)()).unwrap()
+}
+
+fn fit(
+    spec: &dyn ModelSpec,
+    train: &Interactions,
+    training: &TrainingConfig,
+) -> Box<dyn Recommender> {
+    let context = FitContext {
+        data: data(train),
+        training,
+        device: &Device::flex(),
+        seed: Seed(7),
+        observer: &mut Silent,
+        validate: None,
+        checkpoints: &mut MemorySink::default(),
+    };
+    spec.fit(context).unwrap().model
+}
+
+fn fitted(entry: &ModelEntry) -> (Interactions, Box<dyn Recommender>) {
+    let train = checkerboard();
+    let model = fit(&*spec(entry), &train, &training(entry, SHORT));
+    (train, model)
+}
+
+fn known_users(train: &Interactions) -> Vec<Query<'_>> {
+    (0..USERS)
+        .map(|u| Query {
+            user: Some(UserIdx(u)),
+            history: train.items_of(UserIdx(u)),
+        })
+        .collect()
+}
+
+fn try_score(model: &dyn Recommender, queries: &[Query<'_>]) -> Result<Vec<f32>> {
+    let mut scores = vec![f32::NAN; queries.len() * model.num_items()];
+    model.score(queries, &mut scores)?;
+    Ok(scores)
+}
+
+fn score(model: &dyn Recommender, queries: &[Query<'_>]) -> Vec<f32> {
+    let scores = try_score(model, queries).unwrap();
+    assert!(scores.iter().all(|s| s.is_finite()), "{scores:?}");
+    scores
+}
+
+fn each_model(test: impl Fn(&ModelEntry)) {
+    for entry in REGISTRY {
+        eprintln!("{}", entry.name);
+        test(entry);
+    }
+}
+
+fn assert_near(a: &[f32], b: &[f32], what: &str) {
+    assert_eq!(a.len(), b.len());
+    for (x, y) in a.iter().zip(b) {
+        let tolerance = 1e-5 * (1.0 + x.abs().max(y.abs()));
+        assert!((x - y).abs() <= tolerance, "{what}: {x} is not {y}");
+    }
+}
+
+#[test]
+fn documented_parameters_are_those_with_a_default() {
+    each_model(|entry| {
+        let documented: BTreeSet<_> = entry.params.iter().map(|(key, _)| *key).collect();
+        let defaults = (entry.defaults)();
+        let known: BTreeSet<_> = defaults.keys().map(String::as_str).collect();
+        assert_eq!(documented, known, "{}", entry.name);
+    });
+}
+
+#[test]
+fn an_unknown_parameter_is_named() {
+    each_model(|entry| {
+        let table: toml::Table = "no_such_parameter = 1".parse().unwrap();
+        let error = format!("{:#}", models::build(entry.name, table).err().unwrap());
+        assert!(error.contains("no_such_parameter"), "{error}");
+        assert!(error.contains(entry.name), "{error}");
+    });
+}
+
+#[test]
+fn known_users_have_finite_scores() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        assert_eq!(model.num_items(), ITEMS as usize);
+        score(&*model, &known_users(&train));
+    });
+}
+
+#[test]
+fn new_users_are_served_or_refused_with_a_reason() {
+    each_model(|entry| {
+        let (_, model) = fitted(entry);
+        let histories: [&[u32]; 3] = [&[0, 2], &[3, 3], &[]];
+        let queries = histories.map(|history| Query {
+            user: None,
+            history,
+        });
+        match model.serves_new_users() {
+            Ok(()) => drop(score(&*model, &queries)),
+            Err(why) => {
+                assert!(!why.to_string().is_empty());
+                assert!(try_score(&*model, &queries).is_err(), "{}", entry.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_known_user_may_have_an_empty_history() {
+    each_model(|entry| {
+        let (_, model) = fitted(entry);
+        let known = Query {
+            user: Some(UserIdx(0)),
+            history: &[],
+        };
+        score(&*model, &[known]);
+    });
+}
+
+#[test]
+fn scores_do_not_depend_on_who_else_is_asked() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let queries = known_users(&train);
+        let together = score(&*model, &queries);
+        let alone: Vec<f32> = queries.iter().flat_map(|q| score(&*model, &[*q])).collect();
+        assert_near(&together, &alone, entry.name);
+    });
+}
+
+#[test]
+fn pairs_score_as_in_the_whole_row() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let queries = known_users(&train);
+        let items: Vec<u32> = (0..USERS).map(|u| (u * 7 + 3) % ITEMS).collect();
+        let pairs = model.score_pairs(&queries, &items).unwrap();
+        let rows = score(&*model, &queries);
+        let picked = items.iter().zip(rows.chunks(ITEMS as usize));
+        let picked: Vec<f32> = picked.map(|(&i, row)| row[i as usize]).collect();
+        assert_near(&pairs, &picked, entry.name);
+    });
+}
+
+#[test]
+fn factors_give_the_ranking_of_the_scores() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let Some(factors) = model.factors() else {
+            return;
+        };
+        let row = score(&*model, &known_users(&train)[..1]);
+        let dot = |item: usize| -> f32 {
+            let vector = &factors.item_vectors[item * factors.dim..][..factors.dim];
+            let user = &factors.user_vectors[..factors.dim];
+            let bias = factors.item_biases.as_ref().map_or(0.0, |b| b[item]);
+            user.iter().zip(vector).map(|(a, b)| a * b).sum::<f32>() + bias
+        };
+        // Up to a term of the user alone, so differences are compared.
+        let from_factors: Vec<f32> = (1..row.len()).map(|i| dot(i) - dot(0)).collect();
+        let from_scores: Vec<f32> = (1..row.len()).map(|i| row[i] - row[0]).collect();
+        assert_near(&from_factors, &from_scores, entry.name);
+    });
+}
+
+#[test]
+fn a_model_comes_back_from_disk() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.bpk");
+        model.weights().unwrap().save_burnpack(&path).unwrap();
+        let weights = NamedTensors::load_burnpack(&path).unwrap();
+        let loaded = spec(entry).load(&weights, data(&train), &Device::flex());
+        let queries = known_users(&train);
+        assert_eq!(
+            score(&*loaded.unwrap(), &queries),
+            score(&*model, &queries),
+            "{}",
+            entry.name
+        );
+    });
+}
+
+#[test]
+fn weights_of_another_catalog_are_refused() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let weights = model.weights().unwrap();
+        let smaller = Interactions::empty(train.num_users(), 3);
+        let loaded = spec(entry).load(&weights, data(&smaller), &Device::flex());
+        assert!(loaded.is_err(), "{}", entry.name);
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_at_any_thread_count() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let queries = known_users(&train);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let single = one.unwrap().install(|| fitted(entry).1);
+        assert_eq!(
+            score(&*single, &queries),
+            score(&*model, &queries),
+            "{}",
+            entry.name
+        );
+    });
+}
+
+#[test]
+fn refitting_equals_a_fresh_fit() {
+    each_model(|entry| {
+        let used = spec(entry);
+        let training = training(entry, SHORT);
+        drop(fit(&*used, &stripes(), &training));
+        let train = checkerboard();
+        let refit = fit(&*used, &train, &training);
+        let fresh = fit(&*spec(entry), &train, &training);
+        let queries = known_users(&train);
+        assert_eq!(
+            score(&*refit, &queries),
+            score(&*fresh, &queries),
+            "{}",
+            entry.name
+        );
+    });
+}
+
+/// The item that was withheld from a user is the best of those it has not had.
+#[test]
+fn personalized_models_complete_the_checkerboard() {
+    each_model(|entry| {
+        if entry.name == "popularity" {
+            return;
+        }
+        let train = checkerboard();
+        let training = training(entry, "epochs = 100\nbatch_size = 16\nlearning_rate = 0.02");
+        let model = fit(&*spec(entry), &train, &training);
+        let rows = score(&*model, &known_users(&train));
+        for (user, row) in rows.chunks(ITEMS as usize).enumerate() {
+            let seen = train.items_of(UserIdx(user as u32));
+            let unseen = (0..ITEMS).filter(|i| !seen.contains(i));
+            let best = unseen.max_by(|a, b| row[*a as usize].total_cmp(&row[*b as usize]));
+            assert_eq!(best, Some(user as u32), "{}: {row:?}", entry.name);
+        }
+    });
+}

@@ -1,0 +1,3 @@
+//! One test program: each module is a layer of tests.
+
+mod conformance;
