@@ -1,3 +1,4 @@
 //! One test program: each module is a layer of tests.
 
 mod conformance;
+mod quality;
