@@ -2,13 +2,17 @@
 
 pub mod data;
 pub mod device;
+pub mod evaluation;
 pub mod event;
 pub mod fsio;
 pub mod ids;
+pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod params;
 pub mod losses;
+pub mod ranking;
+pub mod report;
 pub mod sampling;
 pub mod seed;
 pub mod suggest;

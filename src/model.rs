@@ -20,6 +20,14 @@ pub struct Query<'a> {
     pub history: &'a [u32],
 }
 
+impl Query<'_> {
+    /// Whether both are the very same query (one history in memory), as in a
+    /// run of pairs of one user.
+    pub fn is_same(&self, other: &Query<'_>) -> bool {
+        self.user == other.user && std::ptr::eq(self.history, other.history)
+    }
+}
+
 /// Something that scores items for queries: every fitted model.
 pub trait Recommender: Send + Sync {
     /// The catalog size: the width of a score row.
@@ -32,21 +40,24 @@ pub trait Recommender: Send + Sync {
     /// A query that the model cannot serve, with what to use instead.
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()>;
 
-    /// Scores the given `(query, item)` pairs only.
+    /// Scores the given `(query, item)` pairs only. Pairs of one query stand
+    /// next to each other; without an implementation of its own, a model
+    /// scores the whole catalog once for each such run.
     ///
     /// # Errors
     /// As [`Self::score`].
     fn score_pairs(&self, queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
-        let n = self.num_items();
-        let mut row = vec![0.0; n];
-        queries
-            .iter()
-            .zip(items)
-            .map(|(query, &item)| {
+        let mut row = vec![0.0; self.num_items()];
+        let mut scored: Option<&Query<'_>> = None;
+        let mut pairs = Vec::with_capacity(items.len());
+        for (query, &item) in queries.iter().zip(items) {
+            if !scored.is_some_and(|last| last.is_same(query)) {
                 self.score(std::slice::from_ref(query), &mut row)?;
-                Ok(row[item as usize])
-            })
-            .collect()
+                scored = Some(query);
+            }
+            pairs.push(row[item as usize]);
+        }
+        Ok(pairs)
     }
 
     /// Whether scores are ratings on the scale of the data, so that RMSE and

@@ -1,0 +1,256 @@
+//! A model and held-out interactions make metrics.
+//!
+//! The rules, the same for every model, so that figures can be compared:
+//! - A user's relevant items T are the distinct held-out items, less those
+//!   already seen when seen items are masked (nobody could rank them). Users
+//!   whose T is empty are left out and counted.
+//! - A user whom the model cannot serve (no training interactions, and a model
+//!   that needs them) counts as a total miss: 0 for metrics of lists, 0.5 for
+//!   AUC, nothing recommended. Leaving such users out would let a model choose
+//!   its own exam. `users = "known"` leaves out users without training
+//!   interactions, for all models alike.
+//! - Held-out items without training interactions stay in T and are counted.
+//!
+//! Values are computed for each user and summed in the order of users, so that
+//! they depend neither on threads nor on the tile height.
+
+mod candidates;
+mod lists;
+mod outcome;
+mod ratings;
+mod roster;
+
+use crate::data::interactions::Interactions;
+use crate::data::split::EvalSet;
+use crate::event::{Event, Observer};
+use crate::ids::UserIdx;
+use crate::metrics::{Kind, MetricSpec, MetricValues};
+use crate::model::Recommender;
+use crate::ranking::TILE_BYTES;
+use crate::seed::Seed;
+use anyhow::{Result, ensure};
+use roster::Roster;
+use serde::{Deserialize, Serialize};
+
+/// `[evaluation]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationConfig {
+    /// Metric names; one with a cutoff of its own (`ndcg@5`) keeps it.
+    pub metrics: Vec<String>,
+    /// The list lengths at which the other metrics of lists are taken.
+    pub cutoffs: Vec<usize>,
+    /// Whether what a user is known to have seen is kept out of the lists.
+    pub mask_seen: bool,
+    /// Ranks the held-out items among this many uniformly drawn unseen items
+    /// in place of the whole catalog. Faster and far too kind: only to compare
+    /// with figures made this way. Given candidates go before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled_negatives: Option<usize>,
+    /// Who is evaluated.
+    pub users: EvaluatedUsers,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            metrics: ["recall", "ndcg", "mrr", "hit_rate", "coverage"]
+                .map(String::from)
+                .to_vec(),
+            cutoffs: vec![10, 20],
+            mask_seen: true,
+            sampled_negatives: None,
+            users: EvaluatedUsers::All,
+        }
+    }
+}
+
+impl EvaluationConfig {
+    /// The metrics with their cutoffs.
+    ///
+    /// # Errors
+    /// As [`MetricSpec::expand`].
+    pub fn specs(&self) -> Result<Vec<MetricSpec>> {
+        MetricSpec::expand(&self.metrics, &self.cutoffs)
+    }
+
+    pub fn options(&self) -> EvaluationOptions {
+        EvaluationOptions {
+            mask_seen: self.mask_seen,
+            sampled_negatives: self.sampled_negatives,
+            users: self.users,
+            tile_bytes: TILE_BYTES,
+        }
+    }
+}
+
+/// Which users with held-out items are evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatedUsers {
+    #[default]
+    All,
+    /// Only those with training interactions.
+    Known,
+}
+
+/// How to evaluate; see [`EvaluationConfig`].
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluationOptions {
+    pub mask_seen: bool,
+    pub sampled_negatives: Option<usize>,
+    pub users: EvaluatedUsers,
+    /// Upper bound of the scores in memory. Results do not depend on it.
+    pub tile_bytes: usize,
+}
+
+/// What to evaluate a model on.
+#[derive(Clone, Copy)]
+pub struct EvaluationTask<'a> {
+    /// Names the model in errors and warnings.
+    pub model_name: &'a str,
+    pub set: &'a EvalSet,
+    /// What the model was fitted on: says which users are known and how
+    /// popular items are.
+    pub train: &'a Interactions,
+    pub metrics: &'a [MetricSpec],
+    pub options: EvaluationOptions,
+    /// Of the run; sampled negatives come from its stream "evaluation".
+    pub seed: Seed,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    pub metrics: MetricValues,
+    pub protocol: EvaluationProtocol,
+    pub per_user: PerUser,
+}
+
+/// The values behind the means, for tests of significance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PerUser {
+    /// The evaluated users, ascending.
+    pub users: Vec<UserIdx>,
+    /// Of each metric that has one value a user, parallel to `users`; NaN
+    /// where a user has none.
+    pub values: Vec<(String, Vec<f64>)>,
+}
+
+/// How it was evaluated and who was counted, as reports print it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvaluationProtocol {
+    /// One phrase, e.g. `full ranking over 1682 items`.
+    pub ranking: String,
+    pub seen_items_masked: bool,
+    /// Users behind the means.
+    pub users: usize,
+    /// Of all users, those left out since nothing of theirs is held out.
+    pub users_without_targets: usize,
+    /// Those left out by `users = "known"`.
+    pub unknown_users_left_out: usize,
+    /// Of `users`, those without training interactions.
+    pub new_users: usize,
+    /// Of `new_users`, those whom the model cannot serve: total misses.
+    pub unserved_users: usize,
+    /// Relevant items of all users.
+    pub targets: usize,
+    /// Of `targets`, those without training interactions.
+    pub cold_targets: usize,
+    /// Held-out items left out since the user had seen them already.
+    pub seen_targets: usize,
+    /// Held-out ratings behind RMSE and MAE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratings: Option<usize>,
+    /// Held-out ratings of users whom the model cannot serve, left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpredicted_ratings: Option<usize>,
+}
+
+/// Evaluates a model.
+///
+/// # Errors
+/// A cutoff beyond the catalog, a model of another catalog, no users to
+/// evaluate, scores that are not finite, rating metrics without ratings or for
+/// a model that does not predict them.
+pub fn evaluate(
+    model: &dyn Recommender,
+    task: &EvaluationTask<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation> {
+    check(model, task)?;
+    let roster = Roster::new(model, task)?;
+    warn_of_unserved(model, task, &roster, observer);
+    let mut protocol = roster.protocol.clone();
+    let ranked = task.metrics.iter().any(|m| !is_rating(m));
+    let lists = if ranked {
+        Some(lists::evaluate(model, task, &roster, observer)?)
+    } else {
+        None
+    };
+    let errors = ratings::evaluate(model, task)?;
+    if let Some(errors) = &errors {
+        protocol.ratings = Some(errors.ratings);
+        protocol.unpredicted_ratings = Some(errors.unpredicted);
+    }
+    let mut metrics = Vec::with_capacity(task.metrics.len());
+    for spec in task.metrics {
+        let value = match (&spec.entry.kind, &lists, &errors) {
+            (Kind::Rating { finish, .. }, _, Some(errors)) => finish(errors.mean(spec)),
+            (_, Some(lists), _) => lists.value(spec)?,
+            _ => unreachable!("each kind of metric was computed where one is asked for"),
+        };
+        metrics.push((spec.to_string(), value));
+    }
+    Ok(Evaluation {
+        metrics: metrics.into_iter().collect(),
+        protocol,
+        per_user: lists.map(|l| l.per_user(&roster)).unwrap_or_default(),
+    })
+}
+
+fn is_rating(spec: &MetricSpec) -> bool {
+    matches!(spec.entry.kind, Kind::Rating { .. })
+}
+
+fn check(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<()> {
+    let catalog = model.num_items();
+    ensure!(
+        catalog == task.set.targets.num_items,
+        "model `{}` knows {catalog} items, the data has {}: it was trained on other data",
+        task.model_name,
+        task.set.targets.num_items
+    );
+    ensure!(!task.metrics.is_empty(), "no metrics are asked for");
+    ensure!(
+        task.options.sampled_negatives != Some(0),
+        "`sampled_negatives` must be at least 1; leave it out to rank the whole catalog"
+    );
+    for spec in task.metrics {
+        let cutoff = spec.cutoff.unwrap_or(0);
+        ensure!(
+            cutoff <= catalog,
+            "the cutoff of `{spec}` is larger than the catalog of {catalog} items"
+        );
+    }
+    Ok(())
+}
+
+fn warn_of_unserved(
+    model: &dyn Recommender,
+    task: &EvaluationTask<'_>,
+    roster: &Roster<'_>,
+    observer: &mut dyn Observer,
+) {
+    if let (1.., Err(why)) = (roster.protocol.unserved_users, model.serves_new_users()) {
+        observer.on(&Event::Warning(format!(
+            "model `{}` cannot serve {} of {} users, who have no training interactions; they \
+             count as misses ({why:#})",
+            task.model_name, roster.protocol.unserved_users, roster.protocol.users
+        )));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The pass that predicts held-out ratings.
+
+use super::roster::query_of;
+use super::{EvaluatedUsers, EvaluationTask, is_rating};
+use crate::ids::UserIdx;
+use crate::metrics::{Kind, MetricSpec};
+use crate::model::{Query, Recommender};
+use crate::ranking::ensure_finite;
+use anyhow::{Context, Result, ensure};
+
+/// Ratings that are predicted at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Sums of errors over all held-out ratings.
+pub struct Errors {
+    sums: Vec<(MetricSpec, f64)>,
+    pub ratings: usize,
+    /// Ratings of users whom the model cannot serve.
+    pub unpredicted: usize,
+}
+
+impl Errors {
+    pub fn mean(&self, spec: &MetricSpec) -> f64 {
+        let sum = self.sums.iter().find(|(s, _)| s == spec);
+        sum.map_or(f64::NAN, |(_, sum)| sum / self.ratings as f64)
+    }
+
+    /// Adds the errors of predictions, in their order.
+    fn add(&mut self, predicted: &[f32], actual: &[f32]) {
+        for (spec, sum) in &mut self.sums {
+            if let Kind::Rating { error, .. } = spec.entry.kind {
+                for (p, a) in predicted.iter().zip(actual) {
+                    *sum += error(f64::from(*p) - f64::from(*a));
+                }
+            }
+        }
+        self.ratings += actual.len();
+    }
+}
+
+/// Sums the errors, in the order of users; `None` when no metric wants them.
+///
+/// # Errors
+/// Data without ratings, a model that does not predict them, predictions that
+/// are not finite, nothing to predict.
+pub fn evaluate(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<Option<Errors>> {
+    let wanted: Vec<_> = task.metrics.iter().filter(|m| is_rating(m)).collect();
+    let Some(first) = wanted.first() else {
+        return Ok(None);
+    };
+    let targets = &task.set.targets;
+    let ratings = targets.weights.as_deref().with_context(|| {
+        format!("`{first}` needs ratings: name the rating column in [data], or leave it out")
+    })?;
+    ensure!(
+        model.predicts_ratings(),
+        "`{first}` needs a model that predicts ratings, which `{}` does not: train one on ratings \
+         (e.g. `mf` with loss `mse`), or leave `{first}` out",
+        task.model_name
+    );
+    let mut errors = Errors {
+        sums: wanted.into_iter().map(|spec| (*spec, 0.0)).collect(),
+        ratings: 0,
+        unpredicted: 0,
+    };
+    let serves_new_users = model.serves_new_users().is_ok();
+    let mut chunk = Chunk::default();
+    for user in (0..targets.num_users() as u32).map(UserIdx) {
+        let query = query_of(task, user);
+        if query.user.is_none() && task.options.users == EvaluatedUsers::Known {
+            continue;
+        }
+        if query.user.is_none() && !serves_new_users {
+            errors.unpredicted += targets.range(user).len();
+            continue;
+        }
+        for position in targets.range(user) {
+            chunk.queries.push(query);
+            chunk.items.push(targets.items[position]);
+            chunk.ratings.push(ratings[position]);
+            if chunk.items.len() == CHUNK {
+                chunk.predict(model, task, &mut errors)?;
+            }
+        }
+    }
+    chunk.predict(model, task, &mut errors)?;
+    ensure!(
+        errors.ratings > 0,
+        "`{}` has no ratings to predict",
+        errors.sums[0].0
+    );
+    Ok(Some(errors))
+}
+
+#[derive(Default)]
+struct Chunk<'a> {
+    queries: Vec<Query<'a>>,
+    items: Vec<u32>,
+    ratings: Vec<f32>,
+}
+
+impl Chunk<'_> {
+    /// Predicts what has gathered and empties the chunk.
+    fn predict(
+        &mut self,
+        model: &dyn Recommender,
+        task: &EvaluationTask<'_>,
+        errors: &mut Errors,
+    ) -> Result<()> {
+        if self.items.is_empty() {
+            return Ok(());
+        }
+        let predicted = model.score_pairs(&self.queries, &self.items)?;
+        for (query, prediction) in self.queries.iter().zip(&predicted) {
+            ensure_finite(std::slice::from_ref(prediction), query, task.model_name)?;
+        }
+        errors.add(&predicted, &self.ratings);
+        self.queries.clear();
+        self.items.clear();
+        self.ratings.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! Score, mask, top-k: shared by evaluation, recommendation and serving.
+//!
+//! Scores are made in tiles of users x items, so that memory is bounded; the
+//! rows of a tile are ranked in parallel. Order is total (higher score first,
+//! then lower item index), so the lists depend neither on the tile height nor
+//! on the number of threads.
+
+mod select;
+
+pub use select::{rank_candidates, top_k};
+
+use crate::model::{Query, Recommender};
+use anyhow::{Result, bail, ensure};
+use rayon::prelude::*;
+
+/// Scores in memory at a time.
+pub const TILE_BYTES: usize = 64 << 20;
+
+/// More rows than this do not make a tile faster.
+const MAX_TILE_ROWS: usize = 4096;
+
+/// A ranked list: item indices, best first, and their scores.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ranked {
+    pub items: Vec<u32>,
+    pub scores: Vec<f32>,
+}
+
+/// Somebody who wants a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub query: Query<'a>,
+    /// Items that must not be returned, in any order: the seen ones, or more.
+    pub masked: &'a [u32],
+}
+
+/// What holds for all lists of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct RankingOptions<'a> {
+    /// Names the model in errors.
+    pub model_name: &'a str,
+    /// Length of the lists; they are shorter where fewer items are left.
+    pub k: usize,
+    /// One flag for each item of the catalog; items with `false` are returned
+    /// to nobody.
+    pub allowed: Option<&'a [bool]>,
+    /// Upper bound of the scores in memory; one row is always allowed.
+    pub tile_bytes: usize,
+}
+
+/// Ranks the catalog for each request.
+///
+/// # Errors
+/// A query that the model cannot serve, a score that is not finite (named with
+/// user and model), an `allowed` that does not fit the catalog.
+pub fn rank(
+    model: &dyn Recommender,
+    requests: &[Request<'_>],
+    options: &RankingOptions<'_>,
+) -> Result<Vec<Ranked>> {
+    let num_items = model.num_items();
+    if let Some(allowed) = options.allowed {
+        ensure!(
+            allowed.len() == num_items,
+            "the item filter has {} flags, the catalog {num_items} items",
+            allowed.len()
+        );
+    }
+    let queries: Vec<_> = requests.iter().map(|r| r.query).collect();
+    let mut lists = Vec::with_capacity(requests.len());
+    for_each_tile(model, &queries, options.tile_bytes, |first, tile| {
+        lists.extend(map_rows(tile, num_items, |row, scores| {
+            let request = &requests[first + row];
+            ensure_finite(scores, &request.query, options.model_name)?;
+            mask(scores, request.masked, options.allowed);
+            Ok(top_k(scores, options.k))
+        })?);
+        Ok(())
+    })?;
+    Ok(lists)
+}
+
+/// Scores the queries tile by tile into one buffer; `visit` gets the number of
+/// the first query and the scores, row-major.
+///
+/// # Errors
+/// Those of the model and of `visit`.
+pub fn for_each_tile(
+    model: &dyn Recommender,
+    queries: &[Query<'_>],
+    tile_bytes: usize,
+    mut visit: impl FnMut(usize, &mut [f32]) -> Result<()>,
+) -> Result<()> {
+    let num_items = model.num_items();
+    ensure!(
+        num_items > 0 || queries.is_empty(),
+        "the catalog has no items to rank"
+    );
+    let rows = tile_rows(num_items, tile_bytes).min(queries.len());
+    let mut scores = vec![0.0; rows * num_items];
+    for (number, part) in queries.chunks(rows.max(1)).enumerate() {
+        let tile = &mut scores[..part.len() * num_items];
+        model.score(part, tile)?;
+        visit(number * rows, tile)?;
+    }
+    Ok(())
+}
+
+/// Rows of `num_items` scores that fit into `tile_bytes`, at least one.
+pub fn tile_rows(num_items: usize, tile_bytes: usize) -> usize {
+    (tile_bytes / (num_items.max(1) * size_of::<f32>())).clamp(1, MAX_TILE_ROWS)
+}
+
+/// Maps the rows of a tile in parallel; results, and the error that is
+/// reported, come in the order of the rows.
+///
+/// # Errors
+/// The first row's that fails.
+pub fn map_rows<T: Send>(
+    tile: &mut [f32],
+    num_items: usize,
+    map: impl Fn(usize, &mut [f32]) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let rows: Vec<Result<T>> = tile
+        .par_chunks_mut(num_items)
+        .enumerate()
+        .map(|(row, scores)| map(row, scores))
+        .collect();
+    rows.into_iter().collect()
+}
+
+/// Takes items out of a row of finite scores: they become minus infinity,
+/// which [`top_k`] never returns.
+pub fn mask(scores: &mut [f32], masked: &[u32], allowed: Option<&[bool]>) {
+    for &item in masked {
+        scores[item as usize] = f32::NEG_INFINITY;
+    }
+    if let Some(allowed) = allowed {
+        for (score, allowed) in scores.iter_mut().zip(allowed) {
+            if !allowed {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+/// Scores must be finite: no rank can be given to NaN, and infinities mark
+/// what is masked.
+///
+/// # Errors
+/// Names the position of the first bad score, the user and the model.
+pub fn ensure_finite(scores: &[f32], query: &Query<'_>, model_name: &str) -> Result<()> {
+    // Without a branch in the loop it vectorizes.
+    if scores.iter().fold(true, |ok, s| ok & s.is_finite()) {
+        return Ok(());
+    }
+    let bad = scores.iter().position(|s| !s.is_finite());
+    let position = bad.expect("one of them is not finite, as was just seen");
+    let user = match query.user {
+        Some(user) => format!("user index {}", user.0),
+        None => format!("a new user with {} items of history", query.history.len()),
+    };
+    bail!(
+        "model `{model_name}` scores {} at position {position} for {user}: its training diverged, \
+         try a lower learning rate",
+        scores[position]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::UserIdx;
+    use crate::tensors::NamedTensors;
+    use proptest::prelude::*;
+
+    /// Scores looked up in a matrix by user index.
+    struct Matrix {
+        num_items: usize,
+        scores: Vec<f32>,
+    }
+
+    impl Recommender for Matrix {
+        fn num_items(&self) -> usize {
+            self.num_items
+        }
+
+        fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
+            for (query, row) in queries.iter().zip(scores.chunks_mut(self.num_items)) {
+                let start = query.user.unwrap().0 as usize * self.num_items;
+                row.copy_from_slice(&self.scores[start..start + self.num_items]);
+            }
+            Ok(())
+        }
+
+        fn weights(&self) -> Result<NamedTensors> {
+            Ok(NamedTensors::default())
+        }
+    }
+
+    fn request(user: u32, masked: &[u32]) -> Request<'_> {
+        let query = Query {
+            user: Some(UserIdx(user)),
+            history: &[],
+        };
+        Request { query, masked }
+    }
+
+    fn options(k: usize) -> RankingOptions<'static> {
+        RankingOptions {
+            model_name: "matrix",
+            k,
+            allowed: None,
+            tile_bytes: TILE_BYTES,
+        }
+    }
+
+    #[test]
+    fn masked_and_filtered_items_are_skipped_and_short_lists_stay_short() {
+        let model = Matrix {
+            num_items: 4,
+            scores: vec![0.1, 0.4, 0.3, 0.2, -1.0, -2.0, -3.0, -4.0],
+        };
+        let requests = [request(0, &[1]), request(1, &[])];
+        let lists = rank(&model, &requests, &options(2)).unwrap();
+        assert_eq!(lists[0].items, [2, 3]);
+        assert_eq!(lists[1].items, [0, 1]);
+        let some = RankingOptions {
+            allowed: Some(&[true, true, false, false]),
+            ..options(9)
+        };
+        let lists = rank(&model, &requests, &some).unwrap();
+        assert_eq!(lists[0].items, [0]);
+        assert_eq!(lists[1].scores, [-1.0, -2.0]);
+    }
+
+    #[test]
+    fn nan_names_user_and_model() {
+        let model = Matrix {
+            num_items: 2,
+            scores: vec![0.0, 0.0, 0.0, f32::NAN],
+        };
+        let requests = [request(0, &[]), request(1, &[])];
+        let error = rank(&model, &requests, &options(1))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`matrix`"), "{error}");
+        assert!(error.contains("user index 1"), "{error}");
+        assert!(error.contains("NaN"), "{error}");
+    }
+
+    #[test]
+    fn a_filter_of_another_catalog_is_an_error() {
+        let model = Matrix {
+            num_items: 2,
+            scores: vec![0.0, 0.0],
+        };
+        let wrong = RankingOptions {
+            allowed: Some(&[true]),
+            ..options(1)
+        };
+        assert!(rank(&model, &[request(0, &[])], &wrong).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn masked_items_are_never_returned_whatever_the_tile(
+            scores in proptest::collection::vec(-4i8..4, 6 * 7),
+            masked in proptest::collection::btree_set(0u32..7, 0..7),
+            k in 1usize..9,
+            tile_bytes in 0usize..200,
+        ) {
+            let model = Matrix { num_items: 7, scores: scores.iter().map(|&s| f32::from(s)).collect() };
+            let masked: Vec<u32> = masked.into_iter().collect();
+            let requests: Vec<_> = (0..6).map(|u| request(u, &masked)).collect();
+            let lists = rank(&model, &requests, &options(k)).unwrap();
+            for list in &lists {
+                prop_assert_eq!(list.items.len(), k.min(7 - masked.len()));
+                prop_assert!(list.items.iter().all(|i| !masked.contains(i)));
+            }
+            let small = RankingOptions { tile_bytes, ..options(k) };
+            prop_assert_eq!(rank(&model, &requests, &small).unwrap(), lists);
+        }
+    }
+}

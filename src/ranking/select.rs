@@ -1,0 +1,127 @@
+//! The k best of a row of scores.
+
+use super::Ranked;
+use std::cmp::Ordering;
+
+/// Scores that are compared against the threshold at once.
+const LANES: usize = 16;
+
+/// The `k` best items of a row, best first; ties go to the lower index. Minus
+/// infinity marks masked items, which are never returned, so that the list is
+/// shorter than `k` where fewer items are left. NaN is the caller's fault (see
+/// [`super::ensure_finite`]).
+///
+/// Candidates gather in a buffer; when it is full, all but the best `k` go and
+/// the k-th becomes the threshold. Nearly all scores then fall to one compare:
+/// O(n + k log k) for scores in random order.
+///
+/// ```
+/// use recsys::ranking::top_k;
+/// let list = top_k(&[0.5, f32::NEG_INFINITY, 0.5, 0.9], 3);
+/// assert_eq!(list.items, [3, 0, 2]);
+/// ```
+pub fn top_k(scores: &[f32], k: usize) -> Ranked {
+    let k = k.min(scores.len());
+    if k == 0 {
+        return Ranked::default();
+    }
+    let capacity = (2 * k).max(k + 64).min(scores.len().max(k + 1));
+    let mut best: Vec<(f32, u32)> = Vec::with_capacity(capacity);
+    let mut threshold = f32::NEG_INFINITY;
+    for (block, first) in scores.chunks(LANES).zip((0u32..).step_by(LANES)) {
+        // A tie with the threshold loses: the k that set it have lower indices.
+        if !block.iter().fold(false, |any, &s| any | (s > threshold)) {
+            continue;
+        }
+        for (&score, item) in block.iter().zip(first..) {
+            if score > threshold {
+                if best.len() == capacity {
+                    threshold = shrink(&mut best, k);
+                    if score <= threshold {
+                        continue;
+                    }
+                }
+                best.push((score, item));
+            }
+        }
+    }
+    finish(best, k)
+}
+
+/// Ranks the given items by their scores, all of them, best first; ties go to
+/// the lower index. `items` must be distinct.
+///
+/// ```
+/// use recsys::ranking::rank_candidates;
+/// let list = rank_candidates(&[7, 3, 5], &[0.1, 0.2, 0.1]);
+/// assert_eq!(list.items, [3, 5, 7]);
+/// ```
+pub fn rank_candidates(items: &[u32], scores: &[f32]) -> Ranked {
+    let pairs: Vec<_> = scores.iter().copied().zip(items.iter().copied()).collect();
+    let k = pairs.len();
+    finish(pairs, k)
+}
+
+fn by_rank(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
+    let by_score = b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal);
+    by_score.then(a.1.cmp(&b.1))
+}
+
+/// Keeps the best `k` and returns the score of the worst of them.
+fn shrink(best: &mut Vec<(f32, u32)>, k: usize) -> f32 {
+    best.select_nth_unstable_by(k - 1, by_rank);
+    best.truncate(k);
+    best[k - 1].0
+}
+
+fn finish(mut best: Vec<(f32, u32)>, k: usize) -> Ranked {
+    if k > 0 && best.len() > k {
+        shrink(&mut best, k);
+    }
+    best.sort_unstable_by(by_rank);
+    let (scores, items) = best.into_iter().unzip();
+    Ranked { items, scores }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn k_of_zero_beyond_the_catalog_and_all_masked() {
+        assert_eq!(top_k(&[1.0, 2.0], 0), Ranked::default());
+        assert_eq!(top_k(&[1.0, 2.0], 9).items, [1, 0]);
+        assert_eq!(top_k(&[f32::NEG_INFINITY; 3], 2), Ranked::default());
+        assert_eq!(top_k(&[], 2), Ranked::default());
+    }
+
+    #[test]
+    fn zeros_of_either_sign_tie() {
+        assert_eq!(top_k(&[-0.0, 0.0, -0.0], 3).items, [0, 1, 2]);
+    }
+
+    proptest! {
+        /// Few distinct values, so that ties are everywhere; rising and
+        /// falling rows fill the buffer most and least often.
+        #[test]
+        fn equals_a_full_sort(
+            values in proptest::collection::vec(prop_oneof![Just(f32::NEG_INFINITY), (-5i8..5).prop_map(f32::from)], 0..600),
+            k in 1usize..40,
+            order in 0..3,
+        ) {
+            let mut scores = values;
+            match order {
+                0 => scores.sort_by(f32::total_cmp),
+                1 => scores.sort_by(|a, b| b.total_cmp(a)),
+                _ => {}
+            }
+            let kept: Vec<(f32, u32)> = scores.iter().copied().zip(0..)
+                .filter(|(s, _)| *s > f32::NEG_INFINITY).collect();
+            let mut sorted = kept;
+            sorted.sort_by(by_rank);
+            let expected: Vec<u32> = sorted.iter().take(k).map(|(_, i)| *i).collect();
+            prop_assert_eq!(top_k(&scores, k).items, expected);
+        }
+    }
+}
