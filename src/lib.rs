@@ -8,6 +8,7 @@ pub mod fsio;
 pub mod ids;
 pub mod metrics;
 pub mod model;
+pub mod optim;
 pub mod models;
 pub mod params;
 pub mod losses;

@@ -31,6 +31,9 @@ impl Loss {
     }
 }
 
+/// What an in-batch mask adds to a score that must not count.
+pub const MASKED: f32 = -1e9;
+
 /// Mean of `(score - target)^2`.
 pub fn mse(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let error = scores - targets;
@@ -76,8 +79,8 @@ pub fn softmax(scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
 }
 
 /// Softmax cross-entropy of `[batch, batch]` scores with the diagonal as the
-/// class. `mask` is added to the scores: 0, or a large negative number where
-/// a column is another positive of the row's user.
+/// class. `mask` is added to the scores: a correction, or [`MASKED`] where a
+/// column is another positive of the row's user.
 pub fn in_batch_softmax(
     scores: Tensor<2>,
     mask: Tensor<2>,
@@ -85,7 +88,7 @@ pub fn in_batch_softmax(
     smoothing: f64,
 ) -> Tensor<1> {
     let batch = scores.dims()[0] as f64;
-    let valid = mask.clone().equal_elem(0.0).float();
+    let valid = mask.clone().greater_elem(MASKED / 2.0).float();
     let log_probabilities = activation::log_softmax(scores + mask, 1);
     let positive = (log_probabilities.clone() * diagonal).sum().neg() / batch;
     if smoothing == 0.0 {

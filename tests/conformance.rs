@@ -1,51 +1,18 @@
 //! What every model keeps to, checked for each one in the registry: adding a
 //! model adds its tests.
 
-use anyhow::Result;
 use burn::tensor::Device;
 use recsys::data::Interactions;
-use recsys::event::{EpochRecord, Silent};
+use recsys::event::Silent;
 use recsys::ids::UserIdx;
 use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender};
 use recsys::models::{self, ModelEntry, REGISTRY};
 use recsys::seed::Seed;
-use recsys::tensors::NamedTensors;
-use recsys::training::{CheckpointSink, TrainingConfig};
+use recsys::training::{MemorySink, TrainingConfig};
 use std::collections::BTreeSet;
 
 const USERS: u32 = 12;
 const ITEMS: u32 = 12;
-
-/// Checkpoints that live as long as the test.
-#[derive(Default)]
-struct MemorySink {
-    last: Option<NamedTensors>,
-    best: Option<NamedTensors>,
-}
-
-impl CheckpointSink for MemorySink {
-    fn last(&mut self) -> Result<Option<NamedTensors>> {
-        Ok(self.last.clone())
-    }
-
-    fn save_last(&mut self, state: &NamedTensors) -> Result<()> {
-        self.last = Some(state.clone());
-        Ok(())
-    }
-
-    fn save_best(&mut self, weights: &NamedTensors) -> Result<()> {
-        self.best = Some(weights.clone());
-        Ok(())
-    }
-
-    fn best(&mut self) -> Result<Option<NamedTensors>> {
-        Ok(self.best.clone())
-    }
-
-    fn append(&mut self, _record: &EpochRecord) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// Every user likes the items of its own parity, all but the one that has its
 /// number; the last user has no interactions.

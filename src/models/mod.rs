@@ -1,6 +1,10 @@
 //! The models. Adding one is a file here and its two lines below.
 
 pub mod item_knn;
+pub mod mf;
+mod neighbors;
+pub mod neumf;
+mod pairwise;
 pub mod params;
 pub mod popularity;
 
@@ -27,6 +31,10 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &mf::ENTRY,
+    &neumf::GMF,
+    &neumf::MLP,
+    &neumf::NEUMF,
 ];
 
 /// Finds a model by name.

@@ -66,9 +66,9 @@ pub struct ModelSummary {
 pub struct TrainingReport {
     pub epochs: usize,
     pub best_epoch: usize,
-    /// Mean training loss of the last epoch.
+    /// The validation metric at that epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub final_loss: Option<f64>,
+    pub best_value: Option<f64>,
     pub stopped_early: bool,
     pub interrupted: bool,
 }
@@ -78,7 +78,7 @@ impl From<&TrainingSummary> for TrainingReport {
         Self {
             epochs: summary.epochs,
             best_epoch: summary.best_epoch,
-            final_loss: summary.records.last().map(|r| r.loss),
+            best_value: summary.best_value,
             stopped_early: summary.stopped_early,
             interrupted: summary.interrupted,
         }

@@ -1,21 +1,51 @@
-//! The one loop that fits gradient models.
+//! The one loop that fits gradient models, and what survives a crash of it.
+
+mod config;
+mod fit;
+mod state;
+
+pub use config::TrainingConfig;
+pub use fit::{Loop, fit};
 
 use crate::event::EpochRecord;
+use crate::model::Recommender;
+use crate::params::{Param, Tape};
+use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use anyhow::Result;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
-/// `[training]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainingConfig {}
+/// A network together with the examples it learns from.
+pub trait Trainable {
+    fn params(&self) -> Vec<&Param>;
+
+    fn params_mut(&mut self) -> Vec<&mut Param>;
+
+    /// Examples in an epoch.
+    fn num_examples(&self) -> usize;
+
+    /// Orders the examples of an epoch. A pure function of seed and epoch, so
+    /// that a resumed run sees what an uninterrupted one would have seen.
+    fn begin_epoch(&mut self, seed: Seed, epoch: usize);
+
+    /// Mean loss over the examples at these places in the epoch's order.
+    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Tensor<1>;
+
+    /// The model with the weights that it has now.
+    fn recommender(&self) -> &dyn Recommender;
+}
 
 /// How a training went; `Default` for models that need none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSummary {
+    /// Epochs that were trained.
     pub epochs: usize,
+    /// The epoch whose weights were kept, 1-based; 0 without training.
     pub best_epoch: usize,
-    pub records: Vec<EpochRecord>,
+    /// The validation metric at that epoch.
+    pub best_value: Option<f64>,
     /// Whether it was asked to stop before its end.
     pub interrupted: bool,
     pub stopped_early: bool,
@@ -29,27 +59,42 @@ pub trait CheckpointSink {
     /// A checkpoint that cannot be read.
     fn last(&mut self) -> Result<Option<NamedTensors>>;
 
-    /// Replaces the last checkpoint, atomically.
+    /// Replaces the last checkpoint, atomically. It holds the weights, the
+    /// best weights so far, the optimizer's state and the progress.
     ///
     /// # Errors
     /// A disk that is full or not writable.
     fn save_last(&mut self, state: &NamedTensors) -> Result<()>;
 
-    /// Replaces the best weights, atomically.
-    ///
-    /// # Errors
-    /// As [`Self::save_last`].
-    fn save_best(&mut self, weights: &NamedTensors) -> Result<()>;
-
-    /// The best weights so far.
-    ///
-    /// # Errors
-    /// As [`Self::last`].
-    fn best(&mut self) -> Result<Option<NamedTensors>>;
-
-    /// Appends to the metrics history (`metrics.jsonl`).
+    /// Adds an epoch to the history (`metrics.jsonl`), in place of what the
+    /// history has from that epoch on: a resumed run trains again what came
+    /// after its checkpoint.
     ///
     /// # Errors
     /// As [`Self::save_last`].
     fn append(&mut self, record: &EpochRecord) -> Result<()>;
+}
+
+/// Keeps the checkpoint in memory: for callers without a run directory.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySink {
+    pub last: Option<NamedTensors>,
+    pub records: Vec<EpochRecord>,
+}
+
+impl CheckpointSink for MemorySink {
+    fn last(&mut self) -> Result<Option<NamedTensors>> {
+        Ok(self.last.clone())
+    }
+
+    fn save_last(&mut self, state: &NamedTensors) -> Result<()> {
+        self.last = Some(state.clone());
+        Ok(())
+    }
+
+    fn append(&mut self, record: &EpochRecord) -> Result<()> {
+        self.records.retain(|r| r.epoch < record.epoch);
+        self.records.push(record.clone());
+        Ok(())
+    }
 }

@@ -1,0 +1,295 @@
+//! Optimizers for parameters that are updated as a whole or row by row.
+//!
+//! One formula serves both: it sees the values, the gradient and the state of
+//! whatever the tape recorded, the whole matrix or the touched rows.
+
+mod formulas;
+mod schedule;
+
+pub use schedule::{Schedule, ScheduleConfig};
+
+use crate::params::{Leaf, Param};
+use crate::tensors::NamedTensors;
+use anyhow::{Context, Result};
+use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `optimizer` of `[training]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Kingma & Ba, ICLR 2015; weight decay is added to the gradient.
+    #[default]
+    Adam,
+    /// Loshchilov & Hutter, ICLR 2019; weight decay is decoupled.
+    Adamw,
+    /// With momentum (Polyak); weight decay is added to the gradient.
+    Sgd,
+    /// Duchi et al., JMLR 2011; weight decay is added to the gradient.
+    Adagrad,
+}
+
+/// The numbers of an optimizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerConfig {
+    pub kind: OptimizerKind,
+    pub weight_decay: f64,
+    pub momentum: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// Largest global norm of the gradients of a step; 0 does not clip.
+    pub gradient_clip: f64,
+}
+
+/// State per parameter: as many tensors of its shape as the formula keeps.
+pub struct Optimizer {
+    config: OptimizerConfig,
+    steps: u64,
+    states: BTreeMap<String, Vec<Tensor<2>>>,
+}
+
+impl Optimizer {
+    pub fn new(config: OptimizerConfig) -> Self {
+        Self { config, steps: 0, states: BTreeMap::new() }
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One update of every parameter that has a gradient.
+    ///
+    /// # Panics
+    /// When a leaf is not among `params`: the network is at fault.
+    pub fn step(&mut self, params: Vec<&mut Param>, leaves: Vec<Leaf>, grads: &Gradients, learning_rate: f64) {
+        self.steps += 1;
+        let mut params: BTreeMap<String, &mut Param> =
+            params.into_iter().map(|p| (p.name().to_string(), p)).collect();
+        let mut updates: Vec<(Leaf, Tensor<2>)> = leaves
+            .into_iter()
+            .filter_map(|leaf| leaf.tensor.grad(grads).map(|g| (leaf, g)))
+            .collect();
+        if self.config.gradient_clip > 0.0 {
+            clip(&mut updates, self.config.gradient_clip);
+        }
+        for (leaf, grad) in updates {
+            let param = params.get_mut(&leaf.name).expect("the network lists every parameter that it reads");
+            self.update(param, leaf.rows, grad, learning_rate);
+        }
+    }
+
+    fn update(&mut self, param: &mut Param, rows: Option<Tensor<1, Int>>, grad: Tensor<2>, rate: f64) {
+        let (config, steps) = (self.config, self.steps);
+        let states = self.states.entry(param.name().to_string()).or_insert_with(|| {
+            let like = param.value();
+            (0..formulas::num_states(config.kind)).map(|_| like.zeros_like()).collect()
+        });
+        let Some(rows) = rows else {
+            let old = std::mem::take(states);
+            param.update(|value| {
+                let (value, new) = formulas::apply(&config, value, grad, old, rate, steps);
+                *states = new;
+                value
+            });
+            return;
+        };
+        let old = states.iter().map(|s| s.clone().select(0, rows.clone())).collect();
+        let value = param.value().select(0, rows.clone());
+        let (value, new) = formulas::apply(&config, value, grad, old, rate, steps);
+        param.update(|table| assign(table, &rows, value));
+        for (state, new) in states.iter_mut().zip(new) {
+            // The table's only handle, so that the rows are written in place.
+            let placeholder = Tensor::empty([1, 1], &state.device());
+            let table = std::mem::replace(state, placeholder);
+            *state = assign(table, &rows, new);
+        }
+    }
+
+    /// Adds the state under `optimizer/`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn store(&self, into: &mut NamedTensors) -> Result<()> {
+        into.metadata.insert("optimizer.steps".into(), self.steps.to_string());
+        for (name, states) in &self.states {
+            for (i, state) in states.iter().enumerate() {
+                let values = crate::params::host(state.clone())?;
+                into.insert_f32(&format!("optimizer/{name}/{i}"), &state.dims(), values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what [`Self::store`] kept.
+    ///
+    /// # Errors
+    /// State that is missing or of another shape.
+    pub fn load(&mut self, from: &NamedTensors, params: &[&Param]) -> Result<()> {
+        let steps = from.metadata.get("optimizer.steps").context("the optimizer's state is missing")?;
+        self.steps = steps.parse().context("the optimizer's step count is not a number")?;
+        for param in params {
+            let key = |i: usize| format!("optimizer/{}/{i}", param.name());
+            let count = formulas::num_states(self.config.kind);
+            if count == 0 || !from.tensors.contains_key(&key(0)) {
+                // A parameter that has not been updated yet.
+                continue;
+            }
+            let (shape, device) = (param.shape(), param.value().device());
+            let states = (0..count)
+                .map(|i| {
+                    let values = from.f32(&key(i), &shape)?.to_vec();
+                    Ok(Tensor::from_data(TensorData::new(values, shape), &device))
+                })
+                .collect::<Result<_>>()?;
+            self.states.insert(param.name().to_string(), states);
+        }
+        Ok(())
+    }
+}
+
+fn assign(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<2> {
+    table.select_assign(0, rows.clone(), values, IndexingUpdateOp::Assign)
+}
+
+/// Scales all gradients by `min(1, limit / norm)`, without reading the norm
+/// back from the device.
+fn clip(updates: &mut [(Leaf, Tensor<2>)], limit: f64) {
+    let squares = updates.iter().map(|(_, g)| (g.clone() * g.clone()).sum());
+    let Some(total) = squares.reduce(|a, b| a + b) else { return };
+    let scale = (total.sqrt() + 1e-12).recip().mul_scalar(limit).clamp_max(1.0);
+    for (_, grad) in updates {
+        *grad = grad.clone() * scale.clone().reshape([1, 1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{Tape, Updates, host};
+    use crate::seed::Seed;
+    use burn::tensor::Device;
+
+    fn config(kind: OptimizerKind) -> OptimizerConfig {
+        OptimizerConfig {
+            kind,
+            weight_decay: 0.0,
+            momentum: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            gradient_clip: 0.0,
+        }
+    }
+
+    /// Three steps on `sum((row - target)^2)` of the looked-up rows.
+    fn train(kind: OptimizerKind, updates: Updates, ids: &[u32], weight_decay: f64, clip: f64) -> Vec<f32> {
+        let device = Device::flex();
+        let mut param = Param::new("t", [3, 2], vec![0.5, 1.0, -2.0, 3.0, 4.0, -5.0], &device);
+        let mut tape = Tape::training(&device, updates);
+        let mut optimizer =
+            Optimizer::new(OptimizerConfig { weight_decay, gradient_clip: clip, ..config(kind) });
+        for step in 0..3 {
+            tape.begin(Seed(1).indexed("dropout", step));
+            let index = tape.index(ids.to_vec(), 3);
+            let rows = tape.lookup(&param, &index) - 1.0;
+            let grads = (rows.clone() * rows).sum().backward();
+            let leaves = tape.take_leaves();
+            optimizer.step(vec![&mut param], leaves, &grads, 0.1);
+        }
+        param.host().unwrap()
+    }
+
+    const KINDS: [OptimizerKind; 4] =
+        [OptimizerKind::Adam, OptimizerKind::Adamw, OptimizerKind::Sgd, OptimizerKind::Adagrad];
+
+    #[test]
+    fn touching_every_row_equals_the_dense_update() {
+        for kind in KINDS {
+            let rows = train(kind, Updates::Rows, &[2, 0, 1], 0.01, 0.0);
+            let dense = train(kind, Updates::Dense, &[2, 0, 1], 0.01, 0.0);
+            for (a, b) in rows.iter().zip(&dense) {
+                assert!((a - b).abs() < 1e-6, "{kind:?}: {rows:?} {dense:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn untouched_rows_stay_as_they_are() {
+        for kind in KINDS {
+            let values = train(kind, Updates::Rows, &[0], 0.01, 0.0);
+            assert_eq!(values[2..], [-2.0, 3.0, 4.0, -5.0], "{kind:?}");
+            assert_ne!(values[0], 0.5);
+        }
+    }
+
+    /// The published formulas in f64, on one number.
+    #[test]
+    fn steps_match_the_published_formulas() {
+        let reference = |kind: OptimizerKind| {
+            let (mut w, mut m, mut v) = (0.5f64, 0.0f64, 0.0f64);
+            for t in 1..=3 {
+                let decay = 0.01;
+                let mut g = 2.0 * (w - 1.0);
+                match kind {
+                    OptimizerKind::Adam | OptimizerKind::Adamw => {
+                        if kind == OptimizerKind::Adam {
+                            g += decay * w;
+                        } else {
+                            w -= 0.1 * decay * w;
+                        }
+                        m = 0.9 * m + 0.1 * g;
+                        v = 0.999 * v + 0.001 * g * g;
+                        let (mh, vh) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+                        w -= 0.1 * mh / (vh.sqrt() + 1e-8);
+                    }
+                    OptimizerKind::Sgd => {
+                        g += decay * w;
+                        m = 0.9 * m + g;
+                        w -= 0.1 * m;
+                    }
+                    OptimizerKind::Adagrad => {
+                        g += decay * w;
+                        v += g * g;
+                        w -= 0.1 * g / (v.sqrt() + 1e-8);
+                    }
+                }
+            }
+            w
+        };
+        for kind in KINDS {
+            let value = f64::from(train(kind, Updates::Rows, &[0], 0.01, 0.0)[0]);
+            assert!((value - reference(kind)).abs() < 1e-5, "{kind:?}: {value} {}", reference(kind));
+        }
+    }
+
+    #[test]
+    fn clipping_bounds_the_norm_of_a_step() {
+        // Momentum aside, one SGD step moves by at most rate times the limit.
+        let values = train(OptimizerKind::Sgd, Updates::Rows, &[2], 0.0, 1e-3);
+        let moved = (values[4] - 4.0).hypot(values[5] + 5.0);
+        let most = 0.1 * 1e-3 * (1.0 + 1.9 + 2.71);
+        assert!(moved > 0.9 * most && moved <= 1.001 * most, "{moved} {most}");
+    }
+
+    #[test]
+    fn state_round_trips() {
+        let device = Device::flex();
+        let mut param = Param::new("t", [2, 1], vec![1.0, 2.0], &device);
+        let mut optimizer = Optimizer::new(config(OptimizerKind::Adam));
+        let mut tape = Tape::training(&device, Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let index = tape.index(vec![1], 2);
+        let grads = tape.lookup(&param, &index).sum().backward();
+        let leaves = tape.take_leaves();
+        optimizer.step(vec![&mut param], leaves, &grads, 0.1);
+        let mut kept = NamedTensors::default();
+        optimizer.store(&mut kept).unwrap();
+        let mut other = Optimizer::new(config(OptimizerKind::Adam));
+        other.load(&kept, &[&param]).unwrap();
+        assert_eq!(other.steps(), 1);
+        assert_eq!(host(other.states["t"][0].clone()).unwrap(), [0.0, 0.1]);
+    }
+}

@@ -1,0 +1,270 @@
+//! Epochs, steps, validation, early stopping, checkpoints.
+
+use super::state::{self, Best, Progress};
+use super::{CheckpointSink, Trainable, TrainingConfig, TrainingSummary};
+use crate::event::{EpochRecord, Event, Observer};
+use crate::metrics::MetricSpec;
+use crate::model::Validate;
+use crate::optim::{Optimizer, ScheduleConfig};
+use crate::params::{Param, Tape, host};
+use crate::seed::Seed;
+use anyhow::{Context, Result, bail};
+use burn::tensor::{Device, Tensor};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Steps between two readings of the loss: a reading waits for the device.
+const READ_EVERY: usize = 50;
+
+/// What is around a training.
+pub struct Loop<'a> {
+    pub config: &'a TrainingConfig,
+    pub device: &'a Device,
+    pub seed: Seed,
+    pub observer: &'a mut dyn Observer,
+    pub validate: Option<&'a mut Validate<'a>>,
+    pub checkpoints: &'a mut dyn CheckpointSink,
+}
+
+/// Trains until the last epoch, or until validation stops improving, and
+/// leaves the best weights in place. Goes on from the sink's checkpoint where
+/// there is one.
+///
+/// # Errors
+/// A loss that is not finite, a checkpoint that cannot be read or written, a
+/// validation that fails.
+pub fn fit(task: &mut dyn Trainable, mut around: Loop<'_>) -> Result<TrainingSummary> {
+    around.config.validate()?;
+    if task.num_examples() == 0 {
+        bail!("there is nothing to train on: no training interaction");
+    }
+    let mut run = Run::start(task, &mut around)?;
+    let mut interrupted = false;
+    while !run.progress.finished && !interrupted {
+        interrupted = run.epoch(task, &mut around)?;
+    }
+    run.finish(task, interrupted)
+}
+
+struct Run {
+    tape: Tape,
+    optimizer: Optimizer,
+    schedule: ScheduleConfig,
+    steps: usize,
+    progress: Progress,
+    saved: Instant,
+}
+
+impl Run {
+    fn start(task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<Self> {
+        let config = around.config;
+        let steps = task.num_examples().div_ceil(config.batch_size);
+        let mut optimizer = Optimizer::new(config.optimizer_config());
+        let progress = match around.checkpoints.last()? {
+            Some(checkpoint) => state::load(&checkpoint, task.params_mut(), &mut optimizer)
+                .context("the checkpoint does not belong to this model and data")?,
+            None => Progress::default(),
+        };
+        Ok(Self {
+            tape: Tape::training(around.device, config.updates),
+            optimizer,
+            schedule: config.schedule_config(steps),
+            steps,
+            progress,
+            saved: Instant::now(),
+        })
+    }
+
+    /// Trains one epoch, or the rest of it; `true` when it was asked to stop.
+    fn epoch(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<bool> {
+        let started = Instant::now();
+        let epoch = self.progress.epoch;
+        task.begin_epoch(around.seed, epoch);
+        around.observer.on(&Event::EpochStarted {
+            epoch: epoch + 1,
+            epochs: around.config.epochs,
+            steps: self.steps,
+            interactions: task.num_examples(),
+        });
+        let first = self.progress.step * around.config.batch_size;
+        if self.steps_of(task, around)? {
+            self.save(task, around)?;
+            return Ok(true);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let examples = task.num_examples();
+        let mut record = EpochRecord {
+            epoch: epoch + 1,
+            loss: self.progress.loss_sum / examples as f64,
+            learning_rate: self.rate(),
+            seconds,
+            interactions_per_second: (examples - first) as f64 / seconds.max(1e-9),
+            ..EpochRecord::default()
+        };
+        self.progress.epoch += 1;
+        self.progress.step = 0;
+        self.progress.loss_sum = 0.0;
+        self.progress.finished = self.progress.epoch == around.config.epochs;
+        self.validate(task, around, &mut record)?;
+        around.checkpoints.append(&record)?;
+        around.observer.on(&Event::EpochFinished(record));
+        let due = self.saved.elapsed() >= Duration::from_secs(around.config.checkpoint_seconds);
+        if due || self.progress.finished {
+            self.save(task, around)?;
+        }
+        Ok(false)
+    }
+
+    /// The rate of the step before the one that comes next.
+    fn rate(&self) -> f64 {
+        self.schedule.rate(self.optimizer.steps().saturating_sub(1))
+    }
+
+    fn steps_of(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<bool> {
+        let mut pending = Pending::default();
+        let batch_size = around.config.batch_size;
+        while self.progress.step < self.steps {
+            let step = self.progress.step;
+            let places = step * batch_size..((step + 1) * batch_size).min(task.num_examples());
+            let size = places.len();
+            let before = self.optimizer.steps();
+            self.tape.begin(around.seed.indexed("dropout", before));
+            let loss = task.loss(&mut self.tape, places);
+            let grads = loss.backward();
+            let rate = self.schedule.rate(before);
+            self.optimizer.step(task.params_mut(), self.tape.take_leaves(), &grads, rate);
+            pending.push(loss.inner(), size);
+            self.progress.step += 1;
+            let stop = around.observer.stop_requested();
+            let read = pending.len() == READ_EVERY || self.progress.step == self.steps || stop;
+            let loss = if read { Some(self.read(&mut pending, around.config)?) } else { None };
+            around.observer.on(&Event::Step {
+                epoch: self.progress.epoch + 1,
+                step: self.progress.step,
+                steps: self.steps,
+                interactions: size,
+                loss,
+            });
+            if stop && self.progress.step < self.steps {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds what is pending to the epoch's loss and returns its mean.
+    fn read(&mut self, pending: &mut Pending, config: &TrainingConfig) -> Result<f64> {
+        let first = self.progress.step - pending.len();
+        let (mut sum, mut count) = (0.0, 0);
+        for (i, (loss, size)) in pending.take()?.into_iter().enumerate() {
+            if !loss.is_finite() {
+                let step = first + i;
+                bail!(
+                    "the loss became {loss} in epoch {}, step {} (examples {} to {} of the epoch); \
+                     lower `training.learning_rate` (now {}), set `training.gradient_clip`, or look for \
+                     extreme ratings with `recsys data stats`",
+                    self.progress.epoch + 1,
+                    step + 1,
+                    step * config.batch_size,
+                    step * config.batch_size + size,
+                    config.learning_rate
+                );
+            }
+            sum += f64::from(loss) * size as f64;
+            count += size;
+        }
+        self.progress.loss_sum += sum;
+        Ok(sum / count.max(1) as f64)
+    }
+
+    fn validate(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>, record: &mut EpochRecord) -> Result<()> {
+        let config = around.config;
+        let due = config.validate_every > 0
+            && (record.epoch % config.validate_every == 0 || self.progress.finished);
+        let Some(validate) = around.validate.as_mut().filter(|_| due) else { return Ok(()) };
+        record.validation = validate(task.recommender())?;
+        let metric = MetricSpec::parse(&config.validation_metric)?;
+        let value = value_of(&record.validation, &config.validation_metric)?;
+        let better = self.progress.best.as_ref().is_none_or(|b| metric.direction().is_better(value, b.value));
+        record.best = better;
+        if better {
+            let weights = state::weights(&task.params())?;
+            self.progress.best = Some(Best { epoch: record.epoch, value, weights });
+            self.progress.without_improvement = 0;
+            return Ok(());
+        }
+        self.progress.without_improvement += 1;
+        let patience = config.patience;
+        if patience > 0 && self.progress.without_improvement >= patience && !self.progress.finished {
+            self.progress.finished = true;
+            self.progress.stopped_early = true;
+            if let Some(best) = &self.progress.best {
+                around.observer.on(&Event::EarlyStop {
+                    epoch: record.epoch,
+                    best_epoch: best.epoch,
+                    metric: config.validation_metric.clone(),
+                    best: best.value,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, task: &dyn Trainable, around: &mut Loop<'_>) -> Result<()> {
+        let state = state::store(&task.params(), &self.optimizer, &self.progress)?;
+        around.checkpoints.save_last(&state)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn finish(self, task: &mut dyn Trainable, interrupted: bool) -> Result<TrainingSummary> {
+        let progress = self.progress;
+        if let Some(best) = &progress.best {
+            put(&best.weights, task.params_mut())?;
+        }
+        Ok(TrainingSummary {
+            epochs: progress.epoch,
+            best_epoch: progress.best.as_ref().map_or(progress.epoch, |b| b.epoch),
+            best_value: progress.best.as_ref().map(|b| b.value),
+            interrupted,
+            stopped_early: progress.stopped_early,
+        })
+    }
+}
+
+fn put(weights: &crate::tensors::NamedTensors, params: Vec<&mut Param>) -> Result<()> {
+    params.into_iter().try_for_each(|param| param.load(weights, ""))
+}
+
+fn value_of(metrics: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
+    metrics.get(name).copied().with_context(|| {
+        let known: Vec<_> = metrics.keys().map(String::as_str).collect();
+        format!("`training.validation_metric = \"{name}\"` is not among what validation computes ({})", known.join(", "))
+    })
+}
+
+/// Losses that have not been read back from the device.
+#[derive(Default)]
+struct Pending {
+    losses: Vec<Tensor<1>>,
+    sizes: Vec<usize>,
+}
+
+impl Pending {
+    fn push(&mut self, loss: Tensor<1>, size: usize) {
+        self.losses.push(loss);
+        self.sizes.push(size);
+    }
+
+    fn len(&self) -> usize {
+        self.losses.len()
+    }
+
+    fn take(&mut self) -> Result<Vec<(f32, usize)>> {
+        if self.losses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let losses = host(Tensor::cat(std::mem::take(&mut self.losses), 0))?;
+        Ok(losses.into_iter().zip(std::mem::take(&mut self.sizes)).collect())
+    }
+}
