@@ -1,0 +1,462 @@
+//! A data set as named tensors, and back.
+
+use crate::data::dataset::{CleaningStep, Dataset, Log, Part};
+use crate::data::features::{FeatureColumn, FeatureTable, FeatureValues};
+use crate::data::interactions::Interactions;
+use crate::ids::{ExternalIds, IdMap};
+use crate::tensors::{NamedTensors, Values};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Changes with the layout.
+const LAYOUT: &str = "recsys data 1";
+/// Code of a missing category.
+const MISSING: u32 = u32::MAX;
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    hash: String,
+    platforms: Vec<String>,
+    cleaning: Vec<CleaningStep>,
+    integer_ids: [bool; 2],
+    has_weights: bool,
+    has_timestamps: bool,
+    has_platforms: bool,
+    has_parts: bool,
+    has_negatives: bool,
+    user_features: Option<TableMeta>,
+    item_features: Option<TableMeta>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TableMeta {
+    title: Option<String>,
+    columns: Vec<(String, Kind)>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Kind {
+    Categorical,
+    Numeric,
+    List,
+    Text,
+}
+
+/// # Errors
+/// Metadata that cannot be written as JSON.
+pub(super) fn encode(dataset: &Dataset) -> Result<NamedTensors> {
+    let mut out = NamedTensors::default();
+    let log = &dataset.log;
+    out.insert_u32("log.users", log.users.clone());
+    out.insert_u32("log.items", log.items.clone());
+    if let Some(w) = &log.weights {
+        out.insert_f32("log.weights", &[w.len()], w.clone());
+    }
+    if let Some(t) = &log.timestamps {
+        out.insert_i64("log.timestamps", t.clone());
+    }
+    if let Some(p) = &log.platforms {
+        out.insert_u32("log.platforms", p.iter().map(|p| u32::from(*p)).collect());
+    }
+    if let Some(p) = &log.parts {
+        out.insert_u32("log.parts", p.iter().map(|p| *p as u32).collect());
+    }
+    if let Some(n) = &dataset.negatives {
+        let offsets = n.offsets.iter().map(|o| *o as i64).collect();
+        out.insert_i64("negatives.offsets", offsets);
+        put_u32(&mut out, "negatives.items", n.items.clone());
+    }
+    let meta = Meta {
+        hash: dataset.hash.clone(),
+        platforms: dataset.platforms.clone(),
+        cleaning: dataset.cleaning.clone(),
+        integer_ids: [
+            put_ids(&mut out, "users", &dataset.users)?,
+            put_ids(&mut out, "items", &dataset.items)?,
+        ],
+        has_weights: log.weights.is_some(),
+        has_timestamps: log.timestamps.is_some(),
+        has_platforms: log.platforms.is_some(),
+        has_parts: log.parts.is_some(),
+        has_negatives: dataset.negatives.is_some(),
+        user_features: put_table(&mut out, "user_features", dataset.user_features.as_ref())?,
+        item_features: put_table(&mut out, "item_features", dataset.item_features.as_ref())?,
+    };
+    let meta = serde_json::to_string(&meta)?;
+    out.metadata.insert("layout".into(), LAYOUT.into());
+    out.metadata.insert("digest".into(), digest(&out, &meta));
+    out.metadata.insert("meta".into(), meta);
+    Ok(out)
+}
+
+/// # Errors
+/// Another layout, other input, or content that is not what was written.
+pub(super) fn decode(mut packed: NamedTensors, hash: &str) -> Result<Dataset> {
+    let mut meta = |key: &str| {
+        packed
+            .metadata
+            .remove(key)
+            .with_context(|| format!("it has no `{key}`"))
+    };
+    let layout = meta("layout")?;
+    ensure!(layout == LAYOUT, "it is from another version ({layout})");
+    let (written, text) = (meta("digest")?, meta("meta")?);
+    ensure!(written == digest(&packed, &text), "it is damaged");
+    let meta: Meta = serde_json::from_str(&text).context("its description is damaged")?;
+    ensure!(meta.hash == hash, "it is of other data");
+    let packed = &mut packed;
+    let users = take_ids(packed, "users", meta.integer_ids[0])?;
+    let items = take_ids(packed, "items", meta.integer_ids[1])?;
+    let wanted = |has: bool, name: &'static str| has.then_some(name);
+    let log = Log {
+        users: take_u32(packed, "log.users")?,
+        items: take_u32(packed, "log.items")?,
+        weights: wanted(meta.has_weights, "log.weights")
+            .map(|n| take_f32(packed, n))
+            .transpose()?,
+        timestamps: wanted(meta.has_timestamps, "log.timestamps")
+            .map(|n| take_i64(packed, n))
+            .transpose()?,
+        platforms: wanted(meta.has_platforms, "log.platforms")
+            .map(|n| Ok::<_, anyhow::Error>(narrow(&take_u32(packed, n)?)))
+            .transpose()?,
+        parts: wanted(meta.has_parts, "log.parts")
+            .map(|n| take_u32(packed, n)?.into_iter().map(part).collect())
+            .transpose()?,
+    };
+    let negatives = match meta.has_negatives {
+        true => Some(Interactions {
+            offsets: take_i64(packed, "negatives.offsets")?
+                .into_iter()
+                .map(|o| o as usize)
+                .collect(),
+            items: take_u32(packed, "negatives.items")?,
+            weights: None,
+            timestamps: None,
+            num_items: items.len(),
+        }),
+        false => None,
+    };
+    Ok(Dataset {
+        user_features: take_table(packed, "user_features", meta.user_features)?,
+        item_features: take_table(packed, "item_features", meta.item_features)?,
+        users,
+        items,
+        log,
+        platforms: meta.platforms,
+        negatives,
+        cleaning: meta.cleaning,
+        hash: meta.hash,
+    })
+}
+
+fn narrow(codes: &[u32]) -> Vec<u16> {
+    codes.iter().map(|c| *c as u16).collect()
+}
+
+fn part(code: u32) -> Result<Part> {
+    [Part::Train, Part::Validation, Part::Test]
+        .into_iter()
+        .find(|p| *p as u32 == code)
+        .with_context(|| format!("there is no part {code}"))
+}
+
+/// Of all tensors and the description.
+fn digest(packed: &NamedTensors, meta: &str) -> String {
+    let mut sha = Sha256::new();
+    for (name, tensor) in &packed.tensors {
+        sha.update(name);
+        match &tensor.values {
+            Values::F32(v) => update(&mut sha, v, |x| x.to_le_bytes()),
+            Values::U32(v) => update(&mut sha, v, |x| x.to_le_bytes()),
+            Values::I64(v) => update(&mut sha, v, |x| x.to_le_bytes()),
+        }
+    }
+    sha.update(meta);
+    crate::data::read::files::hex(&sha.finalize())
+}
+
+fn update<T: Copy, const N: usize>(sha: &mut Sha256, values: &[T], bytes: impl Fn(T) -> [u8; N]) {
+    let mut buffer = Vec::with_capacity(N * 4096);
+    for chunk in values.chunks(4096) {
+        buffer.clear();
+        buffer.extend(chunk.iter().flat_map(|x| bytes(*x)));
+        sha.update(&buffer);
+    }
+}
+
+/// Empty tensors are left out, and are empty when they are read.
+fn put_u32(out: &mut NamedTensors, name: &str, values: Vec<u32>) {
+    if !values.is_empty() {
+        out.insert_u32(name, values);
+    }
+}
+
+fn take_u32(packed: &mut NamedTensors, name: &str) -> Result<Vec<u32>> {
+    match packed.tensors.remove(name).map(|t| t.values) {
+        None => Ok(Vec::new()),
+        Some(Values::U32(v)) => Ok(v),
+        Some(_) => bail!("`{name}` has another type"),
+    }
+}
+
+fn take_i64(packed: &mut NamedTensors, name: &str) -> Result<Vec<i64>> {
+    match packed.tensors.remove(name).map(|t| t.values) {
+        None => Ok(Vec::new()),
+        Some(Values::I64(v)) => Ok(v),
+        Some(_) => bail!("`{name}` has another type"),
+    }
+}
+
+fn take_f32(packed: &mut NamedTensors, name: &str) -> Result<Vec<f32>> {
+    match packed.tensors.remove(name).map(|t| t.values) {
+        None => Ok(Vec::new()),
+        Some(Values::F32(v)) => Ok(v),
+        Some(_) => bail!("`{name}` has another type"),
+    }
+}
+
+/// Whether the ids are integers.
+fn put_ids(out: &mut NamedTensors, name: &str, ids: &IdMap) -> Result<bool> {
+    match ids.external_ids() {
+        ExternalIds::Int(v) => {
+            out.insert_i64(name, v.clone());
+            Ok(true)
+        }
+        ExternalIds::Str(v) => {
+            put_strings(out, name, v)?;
+            Ok(false)
+        }
+    }
+}
+
+fn take_ids(packed: &mut NamedTensors, name: &str, integers: bool) -> Result<IdMap> {
+    Ok(IdMap::new(if integers {
+        ExternalIds::Int(take_i64(packed, name)?)
+    } else {
+        ExternalIds::Str(take_strings(packed, name)?)
+    }))
+}
+
+/// Strings as their lengths and their bytes, four to a word.
+fn put_strings(out: &mut NamedTensors, name: &str, strings: &[String]) -> Result<()> {
+    let lengths: Vec<u32> = strings
+        .iter()
+        .map(|s| u32::try_from(s.len()))
+        .collect::<Result<_, _>>()
+        .context("a text is longer than 4 GiB")?;
+    let bytes: Vec<u8> = strings.iter().flat_map(|s| s.bytes()).collect();
+    let words = bytes.chunks(4).map(|c| {
+        let mut word = [0; 4];
+        word[..c.len()].copy_from_slice(c);
+        u32::from_le_bytes(word)
+    });
+    put_u32(out, &format!("{name}.bytes"), words.collect());
+    put_u32(out, &format!("{name}.lengths"), lengths);
+    Ok(())
+}
+
+fn take_strings(packed: &mut NamedTensors, name: &str) -> Result<Vec<String>> {
+    let lengths = take_u32(packed, &format!("{name}.lengths"))?;
+    let words = take_u32(packed, &format!("{name}.bytes"))?;
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let mut rest = &bytes[..];
+    let mut strings = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (text, others) = rest
+            .split_at_checked(length as usize)
+            .with_context(|| format!("`{name}` is too short"))?;
+        strings.push(String::from_utf8(text.to_vec())?);
+        rest = others;
+    }
+    Ok(strings)
+}
+
+fn put_table(
+    out: &mut NamedTensors,
+    name: &str,
+    table: Option<&FeatureTable>,
+) -> Result<Option<TableMeta>> {
+    let Some(table) = table else { return Ok(None) };
+    let mut columns = Vec::new();
+    for (i, column) in table.columns.iter().enumerate() {
+        let key = format!("{name}.{i}");
+        let kind = match &column.values {
+            FeatureValues::Categorical { labels, codes } => {
+                put_strings(out, &key, labels)?;
+                let codes = codes.iter().map(|c| c.unwrap_or(MISSING)).collect();
+                put_u32(out, &format!("{key}.codes"), codes);
+                Kind::Categorical
+            }
+            FeatureValues::Numeric(values) => {
+                out.insert_f32(&key, &[values.len()], values.clone());
+                Kind::Numeric
+            }
+            FeatureValues::List { labels, codes } => {
+                put_strings(out, &key, labels)?;
+                put_u32(out, &format!("{key}.codes"), codes.concat());
+                let counts = codes.iter().map(|c| c.len() as u32).collect();
+                put_u32(out, &format!("{key}.counts"), counts);
+                Kind::List
+            }
+            FeatureValues::Text(values) => {
+                put_strings(out, &key, values)?;
+                Kind::Text
+            }
+        };
+        columns.push((column.name.clone(), kind));
+    }
+    Ok(Some(TableMeta {
+        title: table.title.clone(),
+        columns,
+    }))
+}
+
+fn take_table(
+    packed: &mut NamedTensors,
+    name: &str,
+    meta: Option<TableMeta>,
+) -> Result<Option<FeatureTable>> {
+    let Some(meta) = meta else { return Ok(None) };
+    let mut columns = Vec::new();
+    for (i, (column, kind)) in meta.columns.into_iter().enumerate() {
+        let key = format!("{name}.{i}");
+        let values = match kind {
+            Kind::Categorical => FeatureValues::Categorical {
+                labels: take_strings(packed, &key)?,
+                codes: take_u32(packed, &format!("{key}.codes"))?
+                    .into_iter()
+                    .map(|c| (c != MISSING).then_some(c))
+                    .collect(),
+            },
+            Kind::Numeric => FeatureValues::Numeric(take_f32(packed, &key)?),
+            Kind::List => FeatureValues::List {
+                labels: take_strings(packed, &key)?,
+                codes: take_lists(packed, &key)?,
+            },
+            Kind::Text => FeatureValues::Text(take_strings(packed, &key)?),
+        };
+        columns.push(FeatureColumn {
+            name: column,
+            values,
+        });
+    }
+    Ok(Some(FeatureTable {
+        columns,
+        title: meta.title,
+    }))
+}
+
+fn take_lists(packed: &mut NamedTensors, key: &str) -> Result<Vec<Vec<u32>>> {
+    let counts = take_u32(packed, &format!("{key}.counts"))?;
+    let codes = take_u32(packed, &format!("{key}.codes"))?;
+    let mut rest = &codes[..];
+    let mut lists = Vec::with_capacity(counts.len());
+    for count in counts {
+        let (list, others) = rest
+            .split_at_checked(count as usize)
+            .with_context(|| format!("`{key}` is too short"))?;
+        lists.push(list.to_vec());
+        rest = others;
+    }
+    Ok(lists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Dataset {
+        let column = |name: &str, values| FeatureColumn {
+            name: name.into(),
+            values,
+        };
+        Dataset {
+            users: IdMap::new(ExternalIds::Int(vec![-5, 7])),
+            items: IdMap::new(ExternalIds::Str(vec![
+                "é".into(),
+                String::new(),
+                "c".into(),
+            ])),
+            log: Log {
+                users: vec![0, 1, 1],
+                items: vec![2, 1, 0],
+                weights: Some(vec![1.5, 0.0, -2.0]),
+                timestamps: Some(vec![1, i64::MAX, -1]),
+                platforms: Some(vec![0, 1, 0]),
+                parts: Some(vec![Part::Train, Part::Test, Part::Validation]),
+            },
+            user_features: None,
+            item_features: Some(FeatureTable {
+                columns: vec![
+                    column(
+                        "kind",
+                        FeatureValues::Categorical {
+                            labels: vec!["x".into()],
+                            codes: vec![None, Some(0), None],
+                        },
+                    ),
+                    column("size", FeatureValues::Numeric(vec![1.0, 2.0, 3.0])),
+                    column(
+                        "tags",
+                        FeatureValues::List {
+                            labels: vec!["p".into(), "q".into()],
+                            codes: vec![vec![], vec![1, 0], vec![0]],
+                        },
+                    ),
+                    column("title", FeatureValues::Text(vec![String::new(); 3])),
+                ],
+                title: Some("title".into()),
+            }),
+            platforms: vec!["web".into(), "app".into()],
+            negatives: Some(Interactions {
+                offsets: vec![0, 1, 3],
+                items: vec![0, 2, 1],
+                weights: None,
+                timestamps: None,
+                num_items: 3,
+            }),
+            cleaning: vec![CleaningStep {
+                name: "read".into(),
+                rows: 3,
+                users: 2,
+                items: 3,
+            }],
+            hash: "abc".into(),
+        }
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.bpk");
+        encode(&sample()).unwrap().save_burnpack(&path).unwrap();
+        let back = decode(NamedTensors::load_burnpack(&path).unwrap(), "abc").unwrap();
+        let (a, b) = (sample(), back);
+        assert_eq!(a.users.external_ids(), b.users.external_ids());
+        assert_eq!(a.items.external_ids(), b.items.external_ids());
+        assert_eq!(a.log.users, b.log.users);
+        assert_eq!(a.log.items, b.log.items);
+        assert_eq!(a.log.weights, b.log.weights);
+        assert_eq!(a.log.timestamps, b.log.timestamps);
+        assert_eq!(a.log.platforms, b.log.platforms);
+        assert_eq!(a.log.parts, b.log.parts);
+        assert_eq!(a.item_features, b.item_features);
+        assert_eq!(b.user_features, None);
+        assert_eq!(a.negatives, b.negatives);
+        assert_eq!((a.platforms, a.cleaning), (b.platforms, b.cleaning));
+    }
+
+    #[test]
+    fn another_hash_and_changed_values_are_refused() {
+        let packed = encode(&sample()).unwrap();
+        let error = decode(packed.clone(), "def").unwrap_err().to_string();
+        assert!(error.contains("other data"), "{error}");
+        let mut changed = packed;
+        changed.insert_u32("log.users", vec![0, 0, 1]);
+        let error = decode(changed, "abc").unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}

@@ -1,0 +1,183 @@
+//! From external ids to dense codes, in order of first appearance.
+
+use crate::data::read::cell::Id;
+use crate::ids::{ExternalIds, IdMap};
+use anyhow::{Result, bail};
+use std::collections::HashMap;
+
+/// Devices index with signed 32-bit integers.
+const MAX_IDS: usize = 1 << 31;
+
+/// The ids of one kind of entity that were seen so far: integers until the
+/// first one that is none.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    /// What the ids name, for errors: `user` or `item`.
+    what: &'static str,
+    index: Index,
+}
+
+#[derive(Clone, Debug)]
+enum Index {
+    Int(HashMap<i64, u32>),
+    Str(HashMap<Box<str>, u32>),
+}
+
+impl Vocabulary {
+    pub fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            index: Index::Int(HashMap::new()),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match &self.index {
+            Index::Int(map) => map.len(),
+            Index::Str(map) => map.len(),
+        }
+    }
+
+    /// The code of an id, a new one when it was not seen before.
+    ///
+    /// # Errors
+    /// More than 2^31 different ids.
+    pub fn encode(&mut self, id: Id<'_>) -> Result<u32> {
+        if let Some(code) = self.get(id) {
+            return Ok(code);
+        }
+        let next = self.len();
+        if next >= MAX_IDS {
+            bail!("more than 2^31 different {} ids", self.what);
+        }
+        if let (Index::Int(_), Id::Str(_)) = (&self.index, id) {
+            self.widen();
+        }
+        let code = next as u32;
+        match (&mut self.index, id) {
+            (Index::Int(map), Id::Int(i)) => map.insert(i, code),
+            (Index::Str(map), Id::Str(s)) => map.insert(s.into(), code),
+            (Index::Str(map), Id::Int(i)) => map.insert(i.to_string().into(), code),
+            (Index::Int(_), Id::Str(_)) => unreachable!("widened above"),
+        };
+        Ok(code)
+    }
+
+    /// The code of an id that was seen.
+    pub fn get(&self, id: Id<'_>) -> Option<u32> {
+        match (&self.index, id) {
+            (Index::Int(map), Id::Int(i)) => map.get(&i).copied(),
+            (Index::Int(_), Id::Str(_)) => None,
+            (Index::Str(map), Id::Str(s)) => map.get(s).copied(),
+            (Index::Str(map), Id::Int(i)) => map.get(i.to_string().as_str()).copied(),
+        }
+    }
+
+    /// Turns integers into the same ids as text.
+    fn widen(&mut self) {
+        if let Index::Int(map) = &mut self.index {
+            let map = std::mem::take(map);
+            let text = map
+                .into_iter()
+                .map(|(i, code)| (i.to_string().into(), code));
+            self.index = Index::Str(text.collect());
+        }
+    }
+
+    /// Keeps only the ids that `codes` use, renumbered in order of their
+    /// first appearance there; `codes` are rewritten.
+    pub fn compact(&mut self, codes: &mut [u32]) {
+        const UNUSED: u32 = u32::MAX;
+        let mut renumbered = vec![UNUSED; self.len()];
+        let mut next = 0;
+        for code in codes {
+            let new = &mut renumbered[*code as usize];
+            if *new == UNUSED {
+                *new = next;
+                next += 1;
+            }
+            *code = *new;
+        }
+        let keep = |code: &mut u32| {
+            *code = renumbered[*code as usize];
+            *code != UNUSED
+        };
+        match &mut self.index {
+            Index::Int(map) => map.retain(|_, code| keep(code)),
+            Index::Str(map) => map.retain(|_, code| keep(code)),
+        }
+    }
+
+    pub fn into_id_map(self) -> IdMap {
+        IdMap::new(match self.index {
+            Index::Int(map) => ExternalIds::Int(in_order(map)),
+            Index::Str(map) => {
+                ExternalIds::Str(in_order(map).into_iter().map(String::from).collect())
+            }
+        })
+    }
+}
+
+fn in_order<K>(map: HashMap<K, u32>) -> Vec<K> {
+    let mut list: Vec<(K, u32)> = map.into_iter().collect();
+    list.sort_unstable_by_key(|(_, code)| *code);
+    list.into_iter().map(|(id, _)| id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(ids: &[&str]) -> (Vocabulary, Vec<u32>) {
+        let mut vocabulary = Vocabulary::new("user");
+        let codes = ids
+            .iter()
+            .map(|id| vocabulary.encode(Id::parse(id)).unwrap())
+            .collect();
+        (vocabulary, codes)
+    }
+
+    #[test]
+    fn codes_follow_the_first_appearance() {
+        let (vocabulary, codes) = encode(&["9", "3", "9", "5"]);
+        assert_eq!(codes, [0, 1, 0, 2]);
+        assert_eq!(
+            vocabulary.into_id_map().external_ids(),
+            &ExternalIds::Int(vec![9, 3, 5])
+        );
+    }
+
+    #[test]
+    fn one_id_that_is_no_integer_makes_all_of_them_text() {
+        let (vocabulary, codes) = encode(&["10", "0155", "10", "x"]);
+        assert_eq!(codes, [0, 1, 0, 2]);
+        let ids = ["10", "0155", "x"].map(String::from).to_vec();
+        assert_eq!(
+            vocabulary.into_id_map().external_ids(),
+            &ExternalIds::Str(ids)
+        );
+    }
+
+    #[test]
+    fn compacting_drops_and_renumbers() {
+        let (mut vocabulary, _) = encode(&["a", "b", "c"]);
+        let mut codes = [2, 0, 2];
+        vocabulary.compact(&mut codes);
+        assert_eq!(codes, [0, 1, 0]);
+        let ids = vocabulary.into_id_map();
+        assert_eq!((ids.len(), ids.get("c"), ids.get("b")), (2, Some(0), None));
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_comes_back(ids in proptest::collection::vec("[0-9a]{1,3}", 1..60)) {
+            let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let (vocabulary, codes) = encode(&refs);
+            let map = vocabulary.into_id_map();
+            for (id, code) in ids.iter().zip(codes) {
+                prop_assert_eq!(map.external(code), id.as_str());
+            }
+        }
+    }
+}
