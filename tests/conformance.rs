@@ -1,6 +1,7 @@
 //! What every model keeps to, checked for each one in the registry: adding a
 //! model adds its tests.
 
+use anyhow::Result;
 use burn::tensor::Device;
 use recsys::data::Interactions;
 use recsys::event::Silent;
@@ -8,6 +9,7 @@ use recsys::ids::UserIdx;
 use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender};
 use recsys::models::{self, ModelEntry, REGISTRY};
 use recsys::seed::Seed;
+use recsys::tensors::NamedTensors;
 use recsys::training::{MemorySink, TrainingConfig};
 use std::collections::BTreeSet;
 

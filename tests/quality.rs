@@ -6,40 +6,14 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use recsys::data::split::{Split, SplitConfig, split};
 use recsys::data::{Dataset, Log, Part};
-use recsys::event::{EpochRecord, Silent};
+use recsys::event::Silent;
 use recsys::ids::UserIdx;
 use recsys::model::{FitContext, ModelData, Query, Recommender};
 use recsys::models;
 use recsys::seed::Seed;
-use recsys::tensors::NamedTensors;
-use recsys::training::{CheckpointSink, TrainingConfig};
+use recsys::training::{MemorySink, TrainingConfig};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// For models that train in one go.
-struct NoCheckpoints;
-
-impl CheckpointSink for NoCheckpoints {
-    fn last(&mut self) -> Result<Option<NamedTensors>> {
-        Ok(None)
-    }
-
-    fn save_last(&mut self, _state: &NamedTensors) -> Result<()> {
-        Ok(())
-    }
-
-    fn save_best(&mut self, _weights: &NamedTensors) -> Result<()> {
-        Ok(())
-    }
-
-    fn best(&mut self) -> Result<Option<NamedTensors>> {
-        Ok(None)
-    }
-
-    fn append(&mut self, _record: &EpochRecord) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// The generator behind PyTorch's `randperm` on the CPU (Matsumoto and
 /// Nishimura, MT19937), to divide the rows exactly as RecBole does.
@@ -160,7 +134,7 @@ fn fit(name: &str, split: &Split) -> Box<dyn Recommender> {
         seed: Seed(2020),
         observer: &mut Silent,
         validate: None,
-        checkpoints: &mut NoCheckpoints,
+        checkpoints: &mut MemorySink::default(),
     };
     let spec = models::build(name, toml::Table::new()).unwrap();
     spec.fit(context).unwrap().model

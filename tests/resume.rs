@@ -13,10 +13,16 @@ use std::collections::BTreeMap;
 
 /// 40 users, 30 items; a user likes items near its own number.
 fn train() -> Interactions {
-    let mut log = Interactions { offsets: vec![0], num_items: 30, ..Interactions::default() };
+    let mut log = Interactions {
+        offsets: vec![0],
+        num_items: 30,
+        ..Interactions::default()
+    };
     let mut rng = Seed(3).stream("test");
     for user in 0..40u32 {
-        let mut items: Vec<u32> = (0..8).map(|_| (user * 3 / 4 + rng.below(10)) % 30).collect();
+        let mut items: Vec<u32> = (0..8)
+            .map(|_| (user * 3 / 4 + rng.below(10)) % 30)
+            .collect();
         items.sort_unstable();
         items.dedup();
         log.items.extend(items);
@@ -81,10 +87,17 @@ fn fit(
             recsys::tensors::Values::F32(v) => Some(f64::from(v[0])),
             _ => None,
         });
-        Ok(BTreeMap::from([("ndcg@10".to_string(), -(first.unwrap_or(0.0) - 0.1).abs())]))
+        Ok(BTreeMap::from([(
+            "ndcg@10".to_string(),
+            -(first.unwrap_or(0.0) - 0.1).abs(),
+        )]))
     };
     let context = FitContext {
-        data: ModelData { train: &train, user_features: None, item_features: None },
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
         training,
         device: &Device::flex(),
         seed: Seed(11),
@@ -110,10 +123,19 @@ fn stopping_at_any_step_and_resuming_changes_nothing() {
             let (expected, _) = fit(entry, &training, &mut whole, &mut Silent);
             for stop in [1, 4, 11] {
                 let mut sink = MemorySink::default();
-                let (_, interrupted) = fit(entry, &training, &mut sink, &mut StopAfter { left: stop });
-                assert!(interrupted, "{} {optimizer} stopped after {stop} steps", entry.name);
+                let (_, interrupted) =
+                    fit(entry, &training, &mut sink, &mut StopAfter { left: stop });
+                assert!(
+                    interrupted,
+                    "{} {optimizer} stopped after {stop} steps",
+                    entry.name
+                );
                 let (resumed, _) = fit(entry, &training, &mut sink, &mut Silent);
-                assert!(resumed == expected, "{} {optimizer} resumed after {stop} steps", entry.name);
+                assert!(
+                    resumed == expected,
+                    "{} {optimizer} resumed after {stop} steps",
+                    entry.name
+                );
                 let without_time = |sink: &MemorySink| {
                     sink.records
                         .iter()
@@ -130,8 +152,19 @@ fn stopping_at_any_step_and_resuming_changes_nothing() {
 fn the_number_of_threads_changes_nothing() {
     for entry in gradient_models() {
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| fit(entry, &config("adam"), &mut MemorySink::default(), &mut Silent).0)
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                fit(
+                    entry,
+                    &config("adam"),
+                    &mut MemorySink::default(),
+                    &mut Silent,
+                )
+                .0
+            })
         };
         assert!(on(1) == on(4), "{}", entry.name);
     }
@@ -141,9 +174,14 @@ fn the_number_of_threads_changes_nothing() {
 fn a_loss_that_is_not_finite_names_the_step_and_what_to_do() {
     let train = train();
     let training: TrainingConfig =
-        toml::from_str("learning_rate = 1e30\noptimizer = \"sgd\"\nbatch_size = 16\nepochs = 9").unwrap();
+        toml::from_str("learning_rate = 1e30\noptimizer = \"sgd\"\nbatch_size = 16\nepochs = 9")
+            .unwrap();
     let context = FitContext {
-        data: ModelData { train: &train, user_features: None, item_features: None },
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
         training: &training,
         device: &Device::flex(),
         seed: Seed(11),
@@ -153,5 +191,8 @@ fn a_loss_that_is_not_finite_names_the_step_and_what_to_do() {
     };
     let spec = models::build("mf", "loss = \"mse\"".parse().unwrap()).unwrap();
     let error = spec.fit(context).err().unwrap().to_string();
-    assert!(error.contains("epoch 1, step") && error.contains("training.learning_rate"), "{error}");
+    assert!(
+        error.contains("epoch 1, step") && error.contains("training.learning_rate"),
+        "{error}"
+    );
 }

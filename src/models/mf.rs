@@ -27,11 +27,23 @@ pub const ENTRY: ModelEntry = ModelEntry {
     params: &[
         ("embedding_dim", "width of the embeddings"),
         ("biases", "add a bias for each user and item"),
-        ("loss", "mse (ratings), bce, bpr, softmax (sampled), in_batch_softmax"),
-        ("regularization", "L2 on the embeddings and biases of a batch, per example"),
-        ("init_deviation", "deviation of the normal that embeddings start from"),
+        (
+            "loss",
+            "mse (ratings), bce, bpr, softmax (sampled), in_batch_softmax",
+        ),
+        (
+            "regularization",
+            "L2 on the embeddings and biases of a batch, per example",
+        ),
+        (
+            "init_deviation",
+            "deviation of the normal that embeddings start from",
+        ),
         ("temperature", "divides scores before a softmax"),
-        ("logq_correction", "corrects in-batch negatives for their popularity"),
+        (
+            "logq_correction",
+            "corrects in-batch negatives for their popularity",
+        ),
     ],
     gradient: true,
     defaults: super::params::defaults::<Mf>,
@@ -72,8 +84,14 @@ impl Default for Mf {
 impl Mf {
     fn validate(&self) -> Result<()> {
         ensure!(self.embedding_dim > 0, "`embedding_dim` must be at least 1");
-        ensure!(self.regularization >= 0.0, "`regularization` must not be negative");
-        ensure!(self.init_deviation > 0.0, "`init_deviation` must be above 0");
+        ensure!(
+            self.regularization >= 0.0,
+            "`regularization` must not be negative"
+        );
+        ensure!(
+            self.init_deviation > 0.0,
+            "`init_deviation` must be above 0"
+        );
         ensure!(self.temperature > 0.0, "`temperature` must be above 0");
         Ok(())
     }
@@ -82,9 +100,16 @@ impl Mf {
         let (users, items) = (train.num_users(), train.num_items);
         let table = |name: &str, rows: usize| {
             let mut rng = seed.stream(&format!("init/{name}"));
-            Param::normal(name, [rows, self.embedding_dim], self.init_deviation, &mut rng, device)
+            Param::normal(
+                name,
+                [rows, self.embedding_dim],
+                self.init_deviation,
+                &mut rng,
+                device,
+            )
         };
-        let bias = |name: &str, rows: usize| self.biases.then(|| Param::zeros(name, [rows, 1], device));
+        let bias =
+            |name: &str, rows: usize| self.biases.then(|| Param::zeros(name, [rows, 1], device));
         Network {
             users: table("user_embedding", users),
             items: table("item_embedding", items),
@@ -106,7 +131,12 @@ impl ModelSpec for Mf {
         pairwise::fit(Box::new(network), objective, context)
     }
 
-    fn load(&self, weights: &NamedTensors, data: ModelData<'_>, device: &Device) -> Result<Box<dyn Recommender>> {
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
         let network = self.network(data.train, Seed(0), device);
         pairwise::load(Box::new(network), weights, data, device)
     }
@@ -128,7 +158,10 @@ struct Rows {
 
 impl Network {
     fn rows(tape: &mut Tape, table: &Param, bias: Option<&Param>, index: &Index) -> Rows {
-        Rows { vectors: tape.lookup(table, index), biases: bias.map(|b| tape.lookup(b, index)) }
+        Rows {
+            vectors: tape.lookup(table, index),
+            biases: bias.map(|b| tape.lookup(b, index)),
+        }
     }
 
     fn look_up(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Rows, Rows) {
@@ -145,28 +178,53 @@ impl Network {
             return None;
         }
         let batch = users.vectors.dims()[0] as f64;
-        let parts = [Some(&users.vectors), Some(&items.vectors), users.biases.as_ref(), items.biases.as_ref()];
-        let squares = parts.into_iter().flatten().map(|t| (t.clone() * t.clone()).sum());
-        squares.reduce(|a, b| a + b).map(|sum| sum * (self.regularization / batch))
+        let parts = [
+            Some(&users.vectors),
+            Some(&items.vectors),
+            users.biases.as_ref(),
+            items.biases.as_ref(),
+        ];
+        let squares = parts
+            .into_iter()
+            .flatten()
+            .map(|t| (t.clone() * t.clone()).sum());
+        squares
+            .reduce(|a, b| a + b)
+            .map(|sum| sum * (self.regularization / batch))
     }
 }
 
 impl PairNetwork for Network {
     fn params(&self) -> Vec<&Param> {
-        [Some(&self.users), Some(&self.items), self.user_bias.as_ref(), self.item_bias.as_ref()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            Some(&self.users),
+            Some(&self.items),
+            self.user_bias.as_ref(),
+            self.item_bias.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn params_mut(&mut self) -> Vec<&mut Param> {
-        [Some(&mut self.users), Some(&mut self.items), self.user_bias.as_mut(), self.item_bias.as_mut()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            Some(&mut self.users),
+            Some(&mut self.items),
+            self.user_bias.as_mut(),
+            self.item_bias.as_mut(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
-    fn scores(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Tensor<2>, Option<Tensor<1>>) {
+    fn scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<2>, Option<Tensor<1>>) {
         let (batch, dim) = (users.len(), self.users.shape()[1]);
         let width = items.len() / batch;
         let (u, i) = self.look_up(tape, users, items);
@@ -179,7 +237,12 @@ impl PairNetwork for Network {
         (scores, penalty)
     }
 
-    fn cross_scores(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+    fn cross_scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         let (u, i) = self.look_up(tape, users, items);
         let penalty = self.penalty(&u, &i);
         let mut scores = u.vectors.matmul(i.vectors.transpose());
@@ -190,7 +253,9 @@ impl PairNetwork for Network {
     }
 
     fn user_tables(&self) -> Vec<&Param> {
-        std::iter::once(&self.users).chain(self.user_bias.as_ref()).collect()
+        std::iter::once(&self.users)
+            .chain(self.user_bias.as_ref())
+            .collect()
     }
 
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {

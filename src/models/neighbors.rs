@@ -35,7 +35,11 @@ impl Neighbors {
                 next[item as usize] += 1;
             }
         }
-        Self { offsets, users, lengths }
+        Self {
+            offsets,
+            users,
+            lengths,
+        }
     }
 
     /// Users and weights (summing to 1): the users with the largest cosine
@@ -57,10 +61,17 @@ impl Neighbors {
         similar.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         similar.truncate(NEIGHBORS);
         if similar.is_empty() {
-            similar = (0u32..).zip(&self.lengths).filter(|(_, l)| **l > 0).map(|(u, _)| (1.0, u)).collect();
+            similar = (0u32..)
+                .zip(&self.lengths)
+                .filter(|(_, l)| **l > 0)
+                .map(|(u, _)| (1.0, u))
+                .collect();
         }
         let total: f32 = similar.iter().map(|s| s.0).sum();
-        similar.into_iter().map(|(weight, user)| (user, weight / total)).collect()
+        similar
+            .into_iter()
+            .map(|(weight, user)| (user, weight / total))
+            .collect()
     }
 }
 

@@ -28,7 +28,15 @@ pub const GMF: ModelEntry = ModelEntry {
     params: PARAMS,
     gradient: true,
     defaults: super::params::defaults::<Params>,
-    build: |table| build(Kind { gmf: true, mlp: false }, table),
+    build: |table| {
+        build(
+            Kind {
+                gmf: true,
+                mlp: false,
+            },
+            table,
+        )
+    },
 };
 
 pub const MLP: ModelEntry = ModelEntry {
@@ -38,7 +46,15 @@ pub const MLP: ModelEntry = ModelEntry {
     params: PARAMS,
     gradient: true,
     defaults: super::params::defaults::<Params>,
-    build: |table| build(Kind { gmf: false, mlp: true }, table),
+    build: |table| {
+        build(
+            Kind {
+                gmf: false,
+                mlp: true,
+            },
+            table,
+        )
+    },
 };
 
 pub const NEUMF: ModelEntry = ModelEntry {
@@ -48,20 +64,46 @@ pub const NEUMF: ModelEntry = ModelEntry {
     params: PARAMS,
     gradient: true,
     defaults: super::params::defaults::<Params>,
-    build: |table| build(Kind { gmf: true, mlp: true }, table),
+    build: |table| {
+        build(
+            Kind {
+                gmf: true,
+                mlp: true,
+            },
+            table,
+        )
+    },
 };
 
 const PARAMS: &[(&str, &str)] = &[
     ("embedding_dim", "width of the GMF embeddings"),
-    ("mlp_embedding_dim", "width of the MLP embeddings, each of user and item"),
+    (
+        "mlp_embedding_dim",
+        "width of the MLP embeddings, each of user and item",
+    ),
     ("hidden", "widths of the MLP's layers"),
-    ("dropout", "probability of dropping an input of an MLP layer"),
+    (
+        "dropout",
+        "probability of dropping an input of an MLP layer",
+    ),
     ("loss", "mse (ratings), bce, bpr, softmax (sampled)"),
-    ("regularization", "L2 on the embeddings of a batch, per example"),
-    ("init_deviation", "deviation of the normal that embeddings start from"),
+    (
+        "regularization",
+        "L2 on the embeddings of a batch, per example",
+    ),
+    (
+        "init_deviation",
+        "deviation of the normal that embeddings start from",
+    ),
     ("temperature", "divides scores before a softmax"),
-    ("pretrained_gmf", "run directory of a `gmf` on the same data and split to start from"),
-    ("pretrained_mlp", "run directory of an `mlp` on the same data and split to start from"),
+    (
+        "pretrained_gmf",
+        "run directory of a `gmf` on the same data and split to start from",
+    ),
+    (
+        "pretrained_mlp",
+        "run directory of an `mlp` on the same data and split to start from",
+    ),
 ];
 
 /// Which branches a network has.
@@ -113,22 +155,38 @@ struct Spec {
 
 fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
     let params: Params = super::params::parse(table)?;
-    ensure!(params.embedding_dim > 0, "`embedding_dim` must be at least 1");
-    ensure!(params.mlp_embedding_dim > 0, "`mlp_embedding_dim` must be at least 1");
+    ensure!(
+        params.embedding_dim > 0,
+        "`embedding_dim` must be at least 1"
+    );
+    ensure!(
+        params.mlp_embedding_dim > 0,
+        "`mlp_embedding_dim` must be at least 1"
+    );
     ensure!(
         !params.hidden.is_empty() && params.hidden.iter().all(|&h| h > 0),
         "`hidden` must list at least one layer, each at least 1 wide"
     );
-    ensure!((0.0..1.0).contains(&params.dropout), "`dropout` must lie in [0, 1)");
-    ensure!(params.regularization >= 0.0, "`regularization` must not be negative");
-    ensure!(params.init_deviation > 0.0, "`init_deviation` must be above 0");
+    ensure!(
+        (0.0..1.0).contains(&params.dropout),
+        "`dropout` must lie in [0, 1)"
+    );
+    ensure!(
+        params.regularization >= 0.0,
+        "`regularization` must not be negative"
+    );
+    ensure!(
+        params.init_deviation > 0.0,
+        "`init_deviation` must be above 0"
+    );
     ensure!(params.temperature > 0.0, "`temperature` must be above 0");
     ensure!(
         params.loss != Loss::InBatchSoftmax,
         "`loss = \"in_batch_softmax\"` needs a score that is an inner product; use model `mf`, or `loss = \"softmax\"`"
     );
     ensure!(
-        (kind.gmf && kind.mlp) || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
+        (kind.gmf && kind.mlp)
+            || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
         "`pretrained_gmf` and `pretrained_mlp` are for model `neumf`"
     );
     Ok(Box::new(Spec { kind, params }))
@@ -144,7 +202,13 @@ impl Spec {
         let gmf = self.kind.gmf.then(|| Gmf {
             users: table("gmf_user_embedding", users, p.embedding_dim),
             items: table("gmf_item_embedding", items, p.embedding_dim),
-            output: glorot("gmf_output", [p.embedding_dim, 1], p.embedding_dim, seed, device),
+            output: glorot(
+                "gmf_output",
+                [p.embedding_dim, 1],
+                p.embedding_dim,
+                seed,
+                device,
+            ),
         });
         let mlp = self.kind.mlp.then(|| {
             let (dim, first) = (p.mlp_embedding_dim, p.hidden[0]);
@@ -155,10 +219,24 @@ impl Spec {
                 first_user: glorot("mlp_first_user", [dim, first], 2 * dim, seed, device),
                 first_item: glorot("mlp_first_item", [dim, first], 2 * dim, seed, device),
                 first_bias: Param::zeros("mlp_first_bias", [1, first], device),
-                layers: p.hidden.windows(2).enumerate().map(|(i, w)| {
-                    let weight = glorot(&format!("mlp_{}_weight", i + 2), [w[0], w[1]], w[0], seed, device);
-                    (weight, Param::zeros(&format!("mlp_{}_bias", i + 2), [1, w[1]], device))
-                }).collect(),
+                layers: p
+                    .hidden
+                    .windows(2)
+                    .enumerate()
+                    .map(|(i, w)| {
+                        let weight = glorot(
+                            &format!("mlp_{}_weight", i + 2),
+                            [w[0], w[1]],
+                            w[0],
+                            seed,
+                            device,
+                        );
+                        (
+                            weight,
+                            Param::zeros(&format!("mlp_{}_bias", i + 2), [1, w[1]], device),
+                        )
+                    })
+                    .collect(),
                 output: glorot("mlp_output", [last, 1], last, seed, device),
                 dropout: p.dropout,
             }
@@ -175,7 +253,10 @@ impl Spec {
     /// Starts from fitted parts: their tables and towers, and half of each
     /// one's output weights (section 3.4.1 of the paper, alpha = 0.5).
     fn pretrain(&self, network: &mut Network) -> Result<()> {
-        let parts = [("pretrained_gmf", &self.params.pretrained_gmf, "gmf_"), ("pretrained_mlp", &self.params.pretrained_mlp, "mlp_")];
+        let parts = [
+            ("pretrained_gmf", &self.params.pretrained_gmf, "gmf_"),
+            ("pretrained_mlp", &self.params.pretrained_mlp, "mlp_"),
+        ];
         for (key, dir, prefix) in parts {
             if dir.is_empty() {
                 continue;
@@ -184,7 +265,9 @@ impl Spec {
                 .with_context(|| format!("`{key}` must be the directory of a finished run"))?;
             for param in network.params_mut() {
                 if param.name().starts_with(prefix) {
-                    param.load(&weights, "").with_context(|| format!("`{key} = \"{dir}\"` does not fit this model and data"))?;
+                    param.load(&weights, "").with_context(|| {
+                        format!("`{key} = \"{dir}\"` does not fit this model and data")
+                    })?;
                 }
                 if param.name() == format!("{prefix}output") {
                     param.update(|w| w * 0.5);
@@ -198,19 +281,33 @@ impl Spec {
 /// Uniform with the limit of Glorot & Bengio (AISTATS 2010).
 fn glorot(name: &str, shape: [usize; 2], fan_in: usize, seed: Seed, device: &Device) -> Param {
     let limit = (6.0 / (fan_in + shape[1]) as f32).sqrt();
-    Param::uniform(name, shape, limit, &mut seed.stream(&format!("init/{name}")), device)
+    Param::uniform(
+        name,
+        shape,
+        limit,
+        &mut seed.stream(&format!("init/{name}")),
+        device,
+    )
 }
 
 impl ModelSpec for Spec {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let mut network = self.network(context.data.train, context.seed, context.device);
         self.pretrain(&mut network)?;
-        let objective =
-            Objective { loss: self.params.loss, temperature: self.params.temperature, logq_correction: false };
+        let objective = Objective {
+            loss: self.params.loss,
+            temperature: self.params.temperature,
+            logq_correction: false,
+        };
         pairwise::fit(Box::new(network), objective, context)
     }
 
-    fn load(&self, weights: &NamedTensors, data: ModelData<'_>, device: &Device) -> Result<Box<dyn Recommender>> {
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
         let network = self.network(data.train, Seed(0), device);
         pairwise::load(Box::new(network), weights, data, device)
     }
@@ -249,7 +346,8 @@ struct Branch {
 
 impl Branch {
     fn squares(&self) -> Tensor<1> {
-        (self.users.clone() * self.users.clone()).sum() + (self.items.clone() * self.items.clone()).sum()
+        (self.users.clone() * self.users.clone()).sum()
+            + (self.items.clone() * self.items.clone()).sum()
     }
 }
 
@@ -291,7 +389,10 @@ impl Mlp {
 
 impl Network {
     fn rows(tape: &mut Tape, users: &Param, items: &Param, at: (&Index, &Index)) -> Branch {
-        Branch { users: tape.lookup(users, at.0), items: tape.lookup(items, at.1) }
+        Branch {
+            users: tape.lookup(users, at.0),
+            items: tape.lookup(items, at.1),
+        }
     }
 
     /// Scores all items for a few users, `[users, items]`, on the device.
@@ -299,7 +400,10 @@ impl Network {
         let take = |t: &Tensor<2>| t.clone().slice([from..to, 0..t.dims()[1]]);
         let mut rows = rows.iter();
         let mut scores = None;
-        if let (Some(gmf), Some(users)) = (&self.gmf, rows.by_ref().take(usize::from(self.gmf.is_some())).next()) {
+        if let (Some(gmf), Some(users)) = (
+            &self.gmf,
+            rows.by_ref().take(usize::from(self.gmf.is_some())).next(),
+        ) {
             let weighted = take(users) * gmf.output.value().transpose();
             scores = Some(weighted.matmul(gmf.items.value().transpose()));
         }
@@ -308,7 +412,10 @@ impl Network {
             let users = take(users).matmul(mlp.first_user.value()) + mlp.first_bias.value();
             let items = mlp.items.value().matmul(mlp.first_item.value());
             let h = items.dims()[1];
-            let items = items.reshape([1, n, h]).expand([count, n, h]).reshape([count * n, h]);
+            let items = items
+                .reshape([1, n, h])
+                .expand([count, n, h])
+                .reshape([count * n, h]);
             let tower = mlp.tower(tape, users, items).reshape([count, n]);
             scores = Some(match scores {
                 Some(s) => s + tower,
@@ -329,7 +436,14 @@ impl PairNetwork for Network {
             params.extend([&g.users, &g.items, &g.output]);
         }
         if let Some(m) = &self.mlp {
-            params.extend([&m.users, &m.items, &m.first_user, &m.first_item, &m.first_bias, &m.output]);
+            params.extend([
+                &m.users,
+                &m.items,
+                &m.first_user,
+                &m.first_item,
+                &m.first_bias,
+                &m.output,
+            ]);
             params.extend(m.layers.iter().flat_map(|(w, b)| [w, b]));
         }
         params.push(&self.bias);
@@ -356,10 +470,18 @@ impl PairNetwork for Network {
         params
     }
 
-    fn scores(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Tensor<2>, Option<Tensor<1>>) {
+    fn scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<2>, Option<Tensor<1>>) {
         let batch = users.len() as f64;
         let rows = self.user_tables()[0].shape()[0];
-        let at = (tape.index(users.to_vec(), rows), tape.index(items.to_vec(), self.num_items));
+        let at = (
+            tape.index(users.to_vec(), rows),
+            tape.index(items.to_vec(), self.num_items),
+        );
         let mut sum: Option<(Tensor<2>, Tensor<1>)> = None;
         let mut add = |scores: Tensor<2>, squares: Tensor<1>| {
             sum = Some(match sum.take() {
@@ -384,7 +506,9 @@ impl PairNetwork for Network {
 
     fn user_tables(&self) -> Vec<&Param> {
         let gmf = self.gmf.as_ref().map(|g| &g.users);
-        gmf.into_iter().chain(self.mlp.as_ref().map(|m| &m.users)).collect()
+        gmf.into_iter()
+            .chain(self.mlp.as_ref().map(|m| &m.users))
+            .collect()
     }
 
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {

@@ -24,11 +24,21 @@ pub trait PairNetwork: Send + Sync {
 
     /// Scores `[users.len(), width]`; `items` is row-major of that shape. The
     /// second value is the regularizer, a mean over the users of the batch.
-    fn scores(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Tensor<2>, Option<Tensor<1>>);
+    fn scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<2>, Option<Tensor<1>>);
 
     /// Every user against every item of the batch, `[batch, batch]`, where
     /// that is cheap: models whose score is an inner product.
-    fn cross_scores(&self, _: &mut Tape, _: &[u32], _: &[u32]) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+    fn cross_scores(
+        &self,
+        _: &mut Tape,
+        _: &[u32],
+        _: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         None
     }
 
@@ -72,8 +82,16 @@ impl Scale {
     fn of(ratings: &[f32], normalize: bool) -> Self {
         let n = ratings.len().max(1) as f64;
         let mean = ratings.iter().map(|&r| f64::from(r)).sum::<f64>() / n;
-        let variance = ratings.iter().map(|&r| (f64::from(r) - mean).powi(2)).sum::<f64>() / n;
-        let deviation = if normalize && variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let variance = ratings
+            .iter()
+            .map(|&r| (f64::from(r) - mean).powi(2))
+            .sum::<f64>()
+            / n;
+        let deviation = if normalize && variance > 0.0 {
+            variance.sqrt()
+        } else {
+            1.0
+        };
         Self {
             mean: mean as f32,
             deviation: deviation as f32,
@@ -95,14 +113,28 @@ pub struct PairRecommender {
 }
 
 impl PairRecommender {
-    fn new(network: Box<dyn PairNetwork>, train: &Interactions, scale: Option<Scale>, device: &Device) -> Self {
-        Self { network, train: train.clone(), scale, device: device.clone(), neighbors: OnceLock::new() }
+    fn new(
+        network: Box<dyn PairNetwork>,
+        train: &Interactions,
+        scale: Option<Scale>,
+        device: &Device,
+    ) -> Self {
+        Self {
+            network,
+            train: train.clone(),
+            scale,
+            device: device.clone(),
+            neighbors: OnceLock::new(),
+        }
     }
 
     /// Rows of the user tables: a known user's own, for anybody else the mean
     /// over the most similar training users.
     fn rows(&self, queries: &[Query<'_>]) -> Result<Vec<Tensor<2>>> {
-        let ids: Vec<i32> = queries.iter().map(|q| q.user.map_or(0, |u| u.0 as i32)).collect();
+        let ids: Vec<i32> = queries
+            .iter()
+            .map(|q| q.user.map_or(0, |u| u.0 as i32))
+            .collect();
         let ids = Tensor::from_data(TensorData::new(ids, [queries.len()]), &self.device);
         let tables = self.network.user_tables();
         let known = tables.iter().map(|t| t.value().select(0, ids.clone()));
@@ -141,7 +173,10 @@ fn blend_rows(
             }
         }
     }
-    Ok(Tensor::from_data(TensorData::new(values, [count, columns]), device))
+    Ok(Tensor::from_data(
+        TensorData::new(values, [count, columns]),
+        device,
+    ))
 }
 
 impl Recommender for PairRecommender {
@@ -155,7 +190,9 @@ impl Recommender for PairRecommender {
         }
         self.network.score_rows(&self.rows(queries)?, scores)?;
         if let Some(scale) = self.scale {
-            scores.par_iter_mut().for_each(|s| *s = scale.mean + scale.deviation * *s);
+            scores
+                .par_iter_mut()
+                .for_each(|s| *s = scale.mean + scale.deviation * *s);
         }
         Ok(())
     }
@@ -196,13 +233,20 @@ impl Recommender for PairRecommender {
 
 impl PairRecommender {
     fn score_chunk(&self, queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
-        if let Some(users) = queries.iter().map(|q| q.user.map(|u| u.0)).collect::<Option<Vec<_>>>() {
-            let (scores, _) = self.network.scores(&mut Tape::inference(&self.device), &users, items);
+        if let Some(users) = queries
+            .iter()
+            .map(|q| q.user.map(|u| u.0))
+            .collect::<Option<Vec<_>>>()
+        {
+            let (scores, _) =
+                self.network
+                    .scores(&mut Tape::inference(&self.device), &users, items);
             return host(scores);
         }
         let mut row = vec![0.0; self.num_items()];
         let score = |(query, &item): (&Query<'_>, &u32)| {
-            self.network.score_rows(&self.rows(std::slice::from_ref(query))?, &mut row)?;
+            self.network
+                .score_rows(&self.rows(std::slice::from_ref(query))?, &mut row)?;
             Ok(row[item as usize])
         };
         queries.iter().zip(items).map(score).collect()
@@ -226,13 +270,19 @@ impl PairTask<'_> {
     fn examples(&self, places: Range<usize>) -> (Vec<u32>, Vec<u32>) {
         let rows = &self.order[places];
         let users = rows.iter().map(|&r| self.users[r as usize]).collect();
-        let items = rows.iter().map(|&r| self.recommender.train.items[r as usize]).collect();
+        let items = rows
+            .iter()
+            .map(|&r| self.recommender.train.items[r as usize])
+            .collect();
         (users, items)
     }
 
     /// Row-major `[positive, negative, ...]` of each example.
     fn with_negatives(&self, first: usize, users: &[u32], items: &[u32]) -> Vec<u32> {
-        let sampler = self.sampler.as_ref().expect("losses that sample have a sampler");
+        let sampler = self
+            .sampler
+            .as_ref()
+            .expect("losses that sample have a sampler");
         let width = self.config.negatives + 1;
         let mut all = vec![0; items.len() * width];
         all.par_chunks_mut(width).enumerate().for_each(|(i, row)| {
@@ -245,9 +295,20 @@ impl PairTask<'_> {
         all
     }
 
-    fn mse(&self, tape: &mut Tape, places: Range<usize>, users: &[u32], items: &[u32]) -> (Tensor<1>, Option<Tensor<1>>) {
+    fn mse(
+        &self,
+        tape: &mut Tape,
+        places: Range<usize>,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
         let scale = self.recommender.scale.expect("mse has a scale");
-        let ratings = self.recommender.train.weights.as_deref().expect("mse has ratings");
+        let ratings = self
+            .recommender
+            .train
+            .weights
+            .as_deref()
+            .expect("mse has ratings");
         let targets: Vec<f32> = self.order[places]
             .iter()
             .map(|&r| (ratings[r as usize] - scale.mean) / scale.deviation)
@@ -257,7 +318,12 @@ impl PairTask<'_> {
         (losses::mse(scores, targets), penalty)
     }
 
-    fn in_batch(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Tensor<1>, Option<Tensor<1>>) {
+    fn in_batch(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
         let (scores, penalty) = self
             .recommender
             .network
@@ -266,16 +332,25 @@ impl PairTask<'_> {
         let batch = users.len();
         let mask = tape.floats(self.in_batch_mask(users, items), [batch, batch]);
         let mut diagonal = vec![0.0; batch * batch];
-        diagonal.iter_mut().step_by(batch + 1).for_each(|d| *d = 1.0);
+        diagonal
+            .iter_mut()
+            .step_by(batch + 1)
+            .for_each(|d| *d = 1.0);
         let diagonal = tape.floats(diagonal, [batch, batch]);
         let scores = scores / self.objective.temperature;
-        (losses::in_batch_softmax(scores, mask, diagonal, self.config.label_smoothing), penalty)
+        (
+            losses::in_batch_softmax(scores, mask, diagonal, self.config.label_smoothing),
+            penalty,
+        )
     }
 
     /// What is added to each in-batch score: a large negative number where
     /// the column is another positive of the row's user.
     fn in_batch_mask(&self, users: &[u32], items: &[u32]) -> Vec<f32> {
-        let sampler = self.sampler.as_ref().expect("in-batch softmax has a sampler");
+        let sampler = self
+            .sampler
+            .as_ref()
+            .expect("in-batch softmax has a sampler");
         let mut columns: Vec<(u32, u32)> = items.iter().copied().zip(0..).collect();
         columns.sort_unstable();
         let batch = users.len();
@@ -314,7 +389,8 @@ impl Trainable for PairTask<'_> {
 
     fn begin_epoch(&mut self, seed: Seed, epoch: usize) {
         self.order = (0..self.users.len() as u32).collect();
-        seed.indexed("shuffle", epoch as u64).shuffle(&mut self.order);
+        seed.indexed("shuffle", epoch as u64)
+            .shuffle(&mut self.order);
         self.negatives = seed.indexed("negatives", epoch as u64);
     }
 
@@ -350,14 +426,22 @@ impl Trainable for PairTask<'_> {
 ///
 /// # Errors
 /// Data that the loss cannot use, and what [`training::fit`] reports.
-pub fn fit(network: Box<dyn PairNetwork>, objective: Objective, context: FitContext<'_>) -> Result<Fitted> {
+pub fn fit(
+    network: Box<dyn PairNetwork>,
+    objective: Objective,
+    context: FitContext<'_>,
+) -> Result<Fitted> {
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let sampler = if objective.loss == Loss::Mse {
         None
     } else {
         let config = context.training;
-        Some(NegativeSampler::new(train, config.negative_sampling, config.popularity_alpha)?)
+        Some(NegativeSampler::new(
+            train,
+            config.negative_sampling,
+            config.popularity_alpha,
+        )?)
     };
     let total = train.len().max(1) as f32;
     let counts = train.item_counts();
@@ -365,7 +449,10 @@ pub fn fit(network: Box<dyn PairNetwork>, objective: Objective, context: FitCont
         users: train.user_column(),
         order: Vec::new(),
         negatives: context.seed.stream("negatives"),
-        log_probabilities: counts.iter().map(|&c| (c.max(1) as f32 / total).ln()).collect(),
+        log_probabilities: counts
+            .iter()
+            .map(|&c| (c.max(1) as f32 / total).ln())
+            .collect(),
         recommender: PairRecommender::new(network, train, scale, context.device),
         objective,
         config: context.training,
@@ -380,12 +467,18 @@ pub fn fit(network: Box<dyn PairNetwork>, objective: Objective, context: FitCont
         checkpoints: context.checkpoints,
     };
     let summary = training::fit(&mut task, around)?;
-    Ok(Fitted { model: Box::new(task.recommender), summary })
+    Ok(Fitted {
+        model: Box::new(task.recommender),
+        summary,
+    })
 }
 
 fn rating_scale(loss: Loss, train: &Interactions, normalize: bool) -> Result<Option<Scale>> {
     if loss != Loss::Mse {
-        ensure!(!normalize, "`training.normalize_ratings` is for `loss = \"mse\"`");
+        ensure!(
+            !normalize,
+            "`training.normalize_ratings` is for `loss = \"mse\"`"
+        );
         return Ok(None);
     }
     let ratings = train.weights.as_deref();
@@ -410,9 +503,16 @@ pub fn load(
     }
     let scale = if weights.tensors.contains_key(SCALE) {
         let s = weights.f32(SCALE, &[4])?;
-        Some(Scale { mean: s[0], deviation: s[1], lowest: s[2], highest: s[3] })
+        Some(Scale {
+            mean: s[0],
+            deviation: s[1],
+            lowest: s[2],
+            highest: s[3],
+        })
     } else {
         None
     };
-    Ok(Box::new(PairRecommender::new(network, data.train, scale, device)))
+    Ok(Box::new(PairRecommender::new(
+        network, data.train, scale, device,
+    )))
 }

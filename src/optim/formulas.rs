@@ -47,7 +47,12 @@ pub fn apply(
     }
 }
 
-fn decay(config: &OptimizerConfig, value: Tensor<2>, grad: Tensor<2>, rate: f64) -> (Tensor<2>, Tensor<2>) {
+fn decay(
+    config: &OptimizerConfig,
+    value: Tensor<2>,
+    grad: Tensor<2>,
+    rate: f64,
+) -> (Tensor<2>, Tensor<2>) {
     let decay = config.weight_decay;
     if decay == 0.0 {
         (value, grad)

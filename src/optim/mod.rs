@@ -52,7 +52,11 @@ pub struct Optimizer {
 
 impl Optimizer {
     pub fn new(config: OptimizerConfig) -> Self {
-        Self { config, steps: 0, states: BTreeMap::new() }
+        Self {
+            config,
+            steps: 0,
+            states: BTreeMap::new(),
+        }
     }
 
     /// Steps so far.
@@ -64,10 +68,18 @@ impl Optimizer {
     ///
     /// # Panics
     /// When a leaf is not among `params`: the network is at fault.
-    pub fn step(&mut self, params: Vec<&mut Param>, leaves: Vec<Leaf>, grads: &Gradients, learning_rate: f64) {
+    pub fn step(
+        &mut self,
+        params: Vec<&mut Param>,
+        leaves: Vec<Leaf>,
+        grads: &Gradients,
+        learning_rate: f64,
+    ) {
         self.steps += 1;
-        let mut params: BTreeMap<String, &mut Param> =
-            params.into_iter().map(|p| (p.name().to_string(), p)).collect();
+        let mut params: BTreeMap<String, &mut Param> = params
+            .into_iter()
+            .map(|p| (p.name().to_string(), p))
+            .collect();
         let mut updates: Vec<(Leaf, Tensor<2>)> = leaves
             .into_iter()
             .filter_map(|leaf| leaf.tensor.grad(grads).map(|g| (leaf, g)))
@@ -76,17 +88,30 @@ impl Optimizer {
             clip(&mut updates, self.config.gradient_clip);
         }
         for (leaf, grad) in updates {
-            let param = params.get_mut(&leaf.name).expect("the network lists every parameter that it reads");
+            let param = params
+                .get_mut(&leaf.name)
+                .expect("the network lists every parameter that it reads");
             self.update(param, leaf.rows, grad, learning_rate);
         }
     }
 
-    fn update(&mut self, param: &mut Param, rows: Option<Tensor<1, Int>>, grad: Tensor<2>, rate: f64) {
+    fn update(
+        &mut self,
+        param: &mut Param,
+        rows: Option<Tensor<1, Int>>,
+        grad: Tensor<2>,
+        rate: f64,
+    ) {
         let (config, steps) = (self.config, self.steps);
-        let states = self.states.entry(param.name().to_string()).or_insert_with(|| {
-            let like = param.value();
-            (0..formulas::num_states(config.kind)).map(|_| like.zeros_like()).collect()
-        });
+        let states = self
+            .states
+            .entry(param.name().to_string())
+            .or_insert_with(|| {
+                let like = param.value();
+                (0..formulas::num_states(config.kind))
+                    .map(|_| like.zeros_like())
+                    .collect()
+            });
         let Some(rows) = rows else {
             let old = std::mem::take(states);
             param.update(|value| {
@@ -96,7 +121,10 @@ impl Optimizer {
             });
             return;
         };
-        let old = states.iter().map(|s| s.clone().select(0, rows.clone())).collect();
+        let old = states
+            .iter()
+            .map(|s| s.clone().select(0, rows.clone()))
+            .collect();
         let value = param.value().select(0, rows.clone());
         let (value, new) = formulas::apply(&config, value, grad, old, rate, steps);
         param.update(|table| assign(table, &rows, value));
@@ -113,7 +141,8 @@ impl Optimizer {
     /// # Errors
     /// A device that fails.
     pub fn store(&self, into: &mut NamedTensors) -> Result<()> {
-        into.metadata.insert("optimizer.steps".into(), self.steps.to_string());
+        into.metadata
+            .insert("optimizer.steps".into(), self.steps.to_string());
         for (name, states) in &self.states {
             for (i, state) in states.iter().enumerate() {
                 let values = crate::params::host(state.clone())?;
@@ -128,8 +157,13 @@ impl Optimizer {
     /// # Errors
     /// State that is missing or of another shape.
     pub fn load(&mut self, from: &NamedTensors, params: &[&Param]) -> Result<()> {
-        let steps = from.metadata.get("optimizer.steps").context("the optimizer's state is missing")?;
-        self.steps = steps.parse().context("the optimizer's step count is not a number")?;
+        let steps = from
+            .metadata
+            .get("optimizer.steps")
+            .context("the optimizer's state is missing")?;
+        self.steps = steps
+            .parse()
+            .context("the optimizer's step count is not a number")?;
         for param in params {
             let key = |i: usize| format!("optimizer/{}/{i}", param.name());
             let count = formulas::num_states(self.config.kind);
@@ -158,8 +192,13 @@ fn assign(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<
 /// back from the device.
 fn clip(updates: &mut [(Leaf, Tensor<2>)], limit: f64) {
     let squares = updates.iter().map(|(_, g)| (g.clone() * g.clone()).sum());
-    let Some(total) = squares.reduce(|a, b| a + b) else { return };
-    let scale = (total.sqrt() + 1e-12).recip().mul_scalar(limit).clamp_max(1.0);
+    let Some(total) = squares.reduce(|a, b| a + b) else {
+        return;
+    };
+    let scale = (total.sqrt() + 1e-12)
+        .recip()
+        .mul_scalar(limit)
+        .clamp_max(1.0);
     for (_, grad) in updates {
         *grad = grad.clone() * scale.clone().reshape([1, 1]);
     }
@@ -185,12 +224,21 @@ mod tests {
     }
 
     /// Three steps on `sum((row - target)^2)` of the looked-up rows.
-    fn train(kind: OptimizerKind, updates: Updates, ids: &[u32], weight_decay: f64, clip: f64) -> Vec<f32> {
+    fn train(
+        kind: OptimizerKind,
+        updates: Updates,
+        ids: &[u32],
+        weight_decay: f64,
+        clip: f64,
+    ) -> Vec<f32> {
         let device = Device::flex();
         let mut param = Param::new("t", [3, 2], vec![0.5, 1.0, -2.0, 3.0, 4.0, -5.0], &device);
         let mut tape = Tape::training(&device, updates);
-        let mut optimizer =
-            Optimizer::new(OptimizerConfig { weight_decay, gradient_clip: clip, ..config(kind) });
+        let mut optimizer = Optimizer::new(OptimizerConfig {
+            weight_decay,
+            gradient_clip: clip,
+            ..config(kind)
+        });
         for step in 0..3 {
             tape.begin(Seed(1).indexed("dropout", step));
             let index = tape.index(ids.to_vec(), 3);
@@ -202,8 +250,12 @@ mod tests {
         param.host().unwrap()
     }
 
-    const KINDS: [OptimizerKind; 4] =
-        [OptimizerKind::Adam, OptimizerKind::Adamw, OptimizerKind::Sgd, OptimizerKind::Adagrad];
+    const KINDS: [OptimizerKind; 4] = [
+        OptimizerKind::Adam,
+        OptimizerKind::Adamw,
+        OptimizerKind::Sgd,
+        OptimizerKind::Adagrad,
+    ];
 
     #[test]
     fn touching_every_row_equals_the_dense_update() {
@@ -261,7 +313,11 @@ mod tests {
         };
         for kind in KINDS {
             let value = f64::from(train(kind, Updates::Rows, &[0], 0.01, 0.0)[0]);
-            assert!((value - reference(kind)).abs() < 1e-5, "{kind:?}: {value} {}", reference(kind));
+            assert!(
+                (value - reference(kind)).abs() < 1e-5,
+                "{kind:?}: {value} {}",
+                reference(kind)
+            );
         }
     }
 
@@ -271,7 +327,10 @@ mod tests {
         let values = train(OptimizerKind::Sgd, Updates::Rows, &[2], 0.0, 1e-3);
         let moved = (values[4] - 4.0).hypot(values[5] + 5.0);
         let most = 0.1 * 1e-3 * (1.0 + 1.9 + 2.71);
-        assert!(moved > 0.9 * most && moved <= 1.001 * most, "{moved} {most}");
+        assert!(
+            moved > 0.9 * most && moved <= 1.001 * most,
+            "{moved} {most}"
+        );
     }
 
     #[test]

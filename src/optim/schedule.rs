@@ -41,7 +41,8 @@ impl ScheduleConfig {
             Schedule::Constant => 1.0,
             Schedule::Step => {
                 let times = step / per_epoch / self.decay_epochs.max(1) as u64;
-                self.decay_factor.powi(i32::try_from(times).unwrap_or(i32::MAX))
+                self.decay_factor
+                    .powi(i32::try_from(times).unwrap_or(i32::MAX))
             }
             Schedule::Cosine => {
                 let total = (per_epoch * self.epochs as u64).max(1);
@@ -70,12 +71,24 @@ mod tests {
     #[test]
     fn each_schedule_at_its_landmarks() {
         assert_eq!(BASE.rate(99), 1.0);
-        let step = ScheduleConfig { kind: Schedule::Step, ..BASE };
-        assert_eq!([step.rate(19), step.rate(20), step.rate(40)], [1.0, 0.5, 0.25]);
-        let cosine = ScheduleConfig { kind: Schedule::Cosine, ..BASE };
+        let step = ScheduleConfig {
+            kind: Schedule::Step,
+            ..BASE
+        };
+        assert_eq!(
+            [step.rate(19), step.rate(20), step.rate(40)],
+            [1.0, 0.5, 0.25]
+        );
+        let cosine = ScheduleConfig {
+            kind: Schedule::Cosine,
+            ..BASE
+        };
         assert_eq!(cosine.rate(0), 1.0);
         assert!((cosine.rate(50) - 0.5).abs() < 1e-12 && cosine.rate(100) < 1e-12);
-        let warm = ScheduleConfig { warmup_steps: 4, ..BASE };
+        let warm = ScheduleConfig {
+            warmup_steps: 4,
+            ..BASE
+        };
         assert_eq!([warm.rate(0), warm.rate(3), warm.rate(4)], [0.25, 1.0, 1.0]);
     }
 }

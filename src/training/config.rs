@@ -97,12 +97,28 @@ impl TrainingConfig {
     /// Names the key and the range that it must lie in.
     pub fn validate(&self) -> Result<()> {
         ensure!(self.epochs > 0, "`training.epochs` must be at least 1");
-        ensure!(self.batch_size > 0, "`training.batch_size` must be at least 1");
-        ensure!(self.negatives > 0, "`training.negatives` must be at least 1");
-        ensure!(self.decay_epochs > 0, "`training.decay_epochs` must be at least 1");
-        let positive = [("learning_rate", self.learning_rate), ("epsilon", self.epsilon), ("decay_factor", self.decay_factor)];
+        ensure!(
+            self.batch_size > 0,
+            "`training.batch_size` must be at least 1"
+        );
+        ensure!(
+            self.negatives > 0,
+            "`training.negatives` must be at least 1"
+        );
+        ensure!(
+            self.decay_epochs > 0,
+            "`training.decay_epochs` must be at least 1"
+        );
+        let positive = [
+            ("learning_rate", self.learning_rate),
+            ("epsilon", self.epsilon),
+            ("decay_factor", self.decay_factor),
+        ];
         for (key, value) in positive {
-            ensure!(value > 0.0 && value.is_finite(), "`training.{key}` must be above 0, not {value}");
+            ensure!(
+                value > 0.0 && value.is_finite(),
+                "`training.{key}` must be above 0, not {value}"
+            );
         }
         let not_negative = [
             ("weight_decay", self.weight_decay),
@@ -110,7 +126,10 @@ impl TrainingConfig {
             ("popularity_alpha", self.popularity_alpha),
         ];
         for (key, value) in not_negative {
-            ensure!(value >= 0.0 && value.is_finite(), "`training.{key}` must not be negative, but is {value}");
+            ensure!(
+                value >= 0.0 && value.is_finite(),
+                "`training.{key}` must not be negative, but is {value}"
+            );
         }
         let shares = [
             ("momentum", self.momentum),
@@ -119,7 +138,10 @@ impl TrainingConfig {
             ("label_smoothing", self.label_smoothing),
         ];
         for (key, value) in shares {
-            ensure!((0.0..1.0).contains(&value), "`training.{key}` must lie in [0, 1), but is {value}");
+            ensure!(
+                (0.0..1.0).contains(&value),
+                "`training.{key}` must lie in [0, 1), but is {value}"
+            );
         }
         Ok(())
     }

@@ -132,12 +132,17 @@ impl Run {
             let loss = task.loss(&mut self.tape, places);
             let grads = loss.backward();
             let rate = self.schedule.rate(before);
-            self.optimizer.step(task.params_mut(), self.tape.take_leaves(), &grads, rate);
+            self.optimizer
+                .step(task.params_mut(), self.tape.take_leaves(), &grads, rate);
             pending.push(loss.inner(), size);
             self.progress.step += 1;
             let stop = around.observer.stop_requested();
             let read = pending.len() == READ_EVERY || self.progress.step == self.steps || stop;
-            let loss = if read { Some(self.read(&mut pending, around.config)?) } else { None };
+            let loss = if read {
+                Some(self.read(&mut pending, around.config)?)
+            } else {
+                None
+            };
             around.observer.on(&Event::Step {
                 epoch: self.progress.epoch + 1,
                 step: self.progress.step,
@@ -177,25 +182,41 @@ impl Run {
         Ok(sum / count.max(1) as f64)
     }
 
-    fn validate(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>, record: &mut EpochRecord) -> Result<()> {
+    fn validate(
+        &mut self,
+        task: &mut dyn Trainable,
+        around: &mut Loop<'_>,
+        record: &mut EpochRecord,
+    ) -> Result<()> {
         let config = around.config;
         let due = config.validate_every > 0
             && (record.epoch % config.validate_every == 0 || self.progress.finished);
-        let Some(validate) = around.validate.as_mut().filter(|_| due) else { return Ok(()) };
+        let Some(validate) = around.validate.as_mut().filter(|_| due) else {
+            return Ok(());
+        };
         record.validation = validate(task.recommender())?;
         let metric = MetricSpec::parse(&config.validation_metric)?;
         let value = value_of(&record.validation, &config.validation_metric)?;
-        let better = self.progress.best.as_ref().is_none_or(|b| metric.direction().is_better(value, b.value));
+        let better = self
+            .progress
+            .best
+            .as_ref()
+            .is_none_or(|b| metric.direction().is_better(value, b.value));
         record.best = better;
         if better {
             let weights = state::weights(&task.params())?;
-            self.progress.best = Some(Best { epoch: record.epoch, value, weights });
+            self.progress.best = Some(Best {
+                epoch: record.epoch,
+                value,
+                weights,
+            });
             self.progress.without_improvement = 0;
             return Ok(());
         }
         self.progress.without_improvement += 1;
         let patience = config.patience;
-        if patience > 0 && self.progress.without_improvement >= patience && !self.progress.finished {
+        if patience > 0 && self.progress.without_improvement >= patience && !self.progress.finished
+        {
             self.progress.finished = true;
             self.progress.stopped_early = true;
             if let Some(best) = &self.progress.best {
@@ -233,13 +254,18 @@ impl Run {
 }
 
 fn put(weights: &crate::tensors::NamedTensors, params: Vec<&mut Param>) -> Result<()> {
-    params.into_iter().try_for_each(|param| param.load(weights, ""))
+    params
+        .into_iter()
+        .try_for_each(|param| param.load(weights, ""))
 }
 
 fn value_of(metrics: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
     metrics.get(name).copied().with_context(|| {
         let known: Vec<_> = metrics.keys().map(String::as_str).collect();
-        format!("`training.validation_metric = \"{name}\"` is not among what validation computes ({})", known.join(", "))
+        format!(
+            "`training.validation_metric = \"{name}\"` is not among what validation computes ({})",
+            known.join(", ")
+        )
     })
 }
 
@@ -265,6 +291,9 @@ impl Pending {
             return Ok(Vec::new());
         }
         let losses = host(Tensor::cat(std::mem::take(&mut self.losses), 0))?;
-        Ok(losses.into_iter().zip(std::mem::take(&mut self.sizes)).collect())
+        Ok(losses
+            .into_iter()
+            .zip(std::mem::take(&mut self.sizes))
+            .collect())
     }
 }

@@ -51,7 +51,11 @@ const BEST: &str = "best/";
 const PROGRESS: &str = "progress";
 
 /// All that is needed to go on as if nothing had happened.
-pub fn store(params: &[&Param], optimizer: &Optimizer, progress: &Progress) -> Result<NamedTensors> {
+pub fn store(
+    params: &[&Param],
+    optimizer: &Optimizer,
+    progress: &Progress,
+) -> Result<NamedTensors> {
     let mut state = NamedTensors::default();
     for param in params {
         param.store(&mut state, WEIGHTS)?;
@@ -59,7 +63,9 @@ pub fn store(params: &[&Param], optimizer: &Optimizer, progress: &Progress) -> R
     optimizer.store(&mut state)?;
     if let Some(best) = &progress.best {
         for (name, tensor) in &best.weights.tensors {
-            state.tensors.insert(format!("{BEST}{name}"), tensor.clone());
+            state
+                .tensors
+                .insert(format!("{BEST}{name}"), tensor.clone());
         }
     }
     let written = Written {
@@ -78,8 +84,15 @@ pub fn store(params: &[&Param], optimizer: &Optimizer, progress: &Progress) -> R
 }
 
 /// Puts weights and optimizer back to where [`store`] found them.
-pub fn load(state: &NamedTensors, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<Progress> {
-    let text = state.metadata.get(PROGRESS).context("the checkpoint does not say how far it is")?;
+pub fn load(
+    state: &NamedTensors,
+    params: Vec<&mut Param>,
+    optimizer: &mut Optimizer,
+) -> Result<Progress> {
+    let text = state
+        .metadata
+        .get(PROGRESS)
+        .context("the checkpoint does not say how far it is")?;
     let written: Written = serde_json::from_str(text).context("the checkpoint's progress")?;
     let mut loaded: Vec<&Param> = Vec::with_capacity(params.len());
     for param in params {
@@ -94,7 +107,11 @@ pub fn load(state: &NamedTensors, params: Vec<&mut Param>, optimizer: &mut Optim
                 weights.tensors.insert(name.to_string(), tensor.clone());
             }
         }
-        Best { epoch: written.best_epoch, value: f64::from_bits(written.best_value), weights }
+        Best {
+            epoch: written.best_epoch,
+            value: f64::from_bits(written.best_value),
+            weights,
+        }
     });
     Ok(Progress {
         epoch: written.epoch,
