@@ -190,7 +190,7 @@ impl Run {
     ) -> Result<()> {
         let config = around.config;
         let due = config.validate_every > 0
-            && (record.epoch % config.validate_every == 0 || self.progress.finished);
+            && (record.epoch.is_multiple_of(config.validate_every) || self.progress.finished);
         let Some(validate) = around.validate.as_mut().filter(|_| due) else {
             return Ok(());
         };
