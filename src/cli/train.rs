@@ -1,0 +1,196 @@
+//! `recsys train`
+
+use super::data::stats::cleaning_table;
+use super::interrupt::{EXIT_STATUS, Interrupt};
+use super::open::say_device;
+use super::output;
+use super::progress::Progress;
+use crate::config::Config;
+use crate::device::{self, DeviceChoice, Resolved};
+use crate::pipeline;
+use crate::report::{self, DataSummary, Report};
+use crate::run_dir::{self, RunData, RunDir, State};
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+
+/// Train a model, judge it beside popularity, and keep it in a run directory.
+///
+/// Ctrl-C finishes the step, saves, and ends with exit status 130; `--resume`
+/// goes on from there as if nothing had happened. A second Ctrl-C aborts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  recsys train --config configs/quickstart.toml
+  recsys train --config configs/quickstart.toml --set training.epochs=5 --set model.embedding_dim=64
+  recsys train --config configs/quickstart.toml --device cpu --output runs/mine
+  recsys train --resume runs/mine
+  recsys train --config configs/quickstart.toml --format json | jq '.metrics.test[\"ndcg@10\"]'
+
+The run directory is runs/<config>-<UTC time>-<id> unless --output names another; it holds the
+config with every default, the ids, the split, checkpoints, the model, metrics.jsonl and
+report.json. It is all that `recsys eval` and `recsys recommend` need.")]
+pub struct Args {
+    /// The config file.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
+    config: Option<PathBuf>,
+    /// Overrides a key of the config, as in `training.epochs=5`; repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// auto, cpu, ndarray, wgpu, wgpu:N (see `recsys devices`); goes before the config's `device`.
+    #[arg(short, long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+    /// The run directory to make; it must be empty or not be there.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Go on with a training that was interrupted or killed.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "output"])]
+    resume: Option<PathBuf>,
+    /// What goes to standard output at the end.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    /// The report, and nothing else.
+    Json,
+}
+
+/// A training that is ready to begin.
+struct Job {
+    run: RunDir,
+    config: Config,
+    data: RunData,
+    device: Resolved,
+}
+
+pub fn run(args: &Args, quiet: bool) -> Result<u8> {
+    let mut progress = Progress::new(quiet, Interrupt::listen());
+    let job = match (&args.resume, &args.config) {
+        (Some(dir), _) => resume(args, dir, quiet)?,
+        (None, Some(config)) => Some(start(args, config, quiet, &mut progress)?),
+        (None, None) => anyhow::bail!("--config or --resume is needed"),
+    };
+    let Some(mut job) = job else {
+        return finished(args);
+    };
+    let report = pipeline::train(
+        &mut job.run,
+        &job.config,
+        &job.data,
+        &job.device,
+        &mut progress,
+    )?;
+    let path = job.run.path().display().to_string();
+    match report {
+        Some(report) => deliver(&report, args.format, &path).map(|()| 0),
+        None => {
+            output::note(&format!(
+                "interrupted and saved; go on with `recsys train --resume {path}`"
+            ));
+            Ok(EXIT_STATUS)
+        }
+    }
+}
+
+/// Reads, divides and writes the run directory.
+fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Result<Job> {
+    let mut config = Config::load(path, &args.set)?;
+    config.device = args.device.unwrap_or(config.device);
+    let device = device::resolve(config.device)?;
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| run_dir::default_path(path));
+    run_dir::reserve(&output)?;
+    let job = prepare(config, device, path, &output, quiet, progress);
+    if job.is_err() {
+        run_dir::release(&output);
+    }
+    job
+}
+
+fn prepare(
+    config: Config,
+    device: Resolved,
+    config_path: &Path,
+    output: &Path,
+    quiet: bool,
+    progress: &mut Progress,
+) -> Result<Job> {
+    let dataset = pipeline::read(&config, config_path, progress)?;
+    let summary = DataSummary::from(&dataset);
+    let data = pipeline::divide(&config, dataset)?;
+    say_data(&summary, &data, progress);
+    say_device(&device, quiet);
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let provenance = run_dir::provenance(&config, &device, &summary.hash, &command);
+    let run = RunDir::create(output, &config, &data, summary, provenance)?;
+    progress.say(&format!("run {}", output.display()));
+    Ok(Job {
+        run,
+        config,
+        data,
+        device,
+    })
+}
+
+/// `None` when there is nothing left to do.
+fn resume(args: &Args, dir: &Path, quiet: bool) -> Result<Option<Job>> {
+    let run = RunDir::open(dir)?;
+    if run.file.state == State::Complete {
+        output::note(&format!("{} is complete already", dir.display()));
+        return Ok(None);
+    }
+    let mut config = run.config()?;
+    config.device = args.device.unwrap_or(config.device);
+    let device = device::resolve(config.device)?;
+    let data = run.data()?;
+    say_device(&device, quiet);
+    Ok(Some(Job {
+        run,
+        config,
+        data,
+        device,
+    }))
+}
+
+fn finished(args: &Args) -> Result<u8> {
+    let dir = args.resume.as_deref().context("only --resume ends here")?;
+    let report = RunDir::open(dir)?.report()?;
+    deliver(&report, args.format, &dir.display().to_string())?;
+    Ok(0)
+}
+
+fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Progress) {
+    if summary.cleaning.len() > 1 {
+        progress.say(cleaning_table(&summary.cleaning).trim_end());
+    }
+    progress.say(&format!(
+        "data {} users, {} items, {} interactions ({:.3}% of all pairs)",
+        summary.users,
+        summary.items,
+        summary.interactions,
+        100.0 * summary.density
+    ));
+    let protocol = &data.split.protocol;
+    progress.say(&format!(
+        "split {}: {} train, {} validation, {} test",
+        protocol.description,
+        protocol.train_interactions,
+        protocol.validation_interactions,
+        protocol.test_interactions
+    ));
+    for note in &protocol.notes {
+        progress.say(&format!("  {note}"));
+    }
+}
+
+fn deliver(report: &Report, format: Format, path: &str) -> Result<()> {
+    match format {
+        Format::Json => output::print(&report::json(report)?),
+        Format::Table => output::print(&format!("{}\nrun: {path}\n", report::table(report))),
+    }
+}

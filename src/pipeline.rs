@@ -1,0 +1,288 @@
+//! The program's flow, one step a function: read, divide, fit, judge.
+//!
+//! `train` goes through all of them; `eval` and `recommend` enter with a run
+//! directory in place of the data.
+
+use crate::config::Config;
+use crate::data::split::{EvalSet, split};
+use crate::data::{Dataset, read_cached};
+use crate::device::Resolved;
+use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
+use crate::event::{Observer, Silent};
+use crate::metrics::{Kind, MetricSpec};
+use crate::model::{FitContext, Fitted, Recommender, Validate};
+use crate::models;
+use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report};
+use crate::run_dir::{RUNS, RunData, RunDir, State, add_session};
+use crate::seed::Seed;
+use crate::tensors::NamedTensors;
+use crate::training::{MemorySink, TrainingConfig};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::time::Instant;
+
+/// The model that every report shows beside the one that was trained.
+pub const BASELINE: &str = "popularity";
+
+/// Reads the data of a config. `config_path` says where relative paths may
+/// start beside the current directory; the encoded data set is kept in
+/// `runs/.cache`, so that the next start need not parse.
+///
+/// # Errors
+/// Those of [`read_cached`].
+pub fn read(config: &Config, config_path: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
+    let base = config_path.parent().unwrap_or(Path::new(""));
+    let cache = Path::new(RUNS).join(".cache");
+    read_cached(&config.data, base, &cache, observer)
+}
+
+/// Divides the data into train, validation and test.
+///
+/// # Errors
+/// Those of [`split`], and a metric whose cutoff is larger than the catalog.
+pub fn divide(config: &Config, dataset: Dataset) -> Result<RunData> {
+    let split = split(&dataset, &config.split, Seed(config.seed))?;
+    check_cutoffs(config, dataset.items.len())?;
+    Ok(RunData::new(dataset, split))
+}
+
+/// Before the training, not after it.
+fn check_cutoffs(config: &Config, num_items: usize) -> Result<()> {
+    let mut metrics = config.evaluation.specs()?;
+    if models::find(&config.model.name)?.gradient && config.training.validate_every > 0 {
+        metrics.extend(validation_metrics(config)?);
+    }
+    for metric in metrics {
+        ensure!(
+            metric.cutoff.unwrap_or(0) <= num_items,
+            "the cutoff of `{metric}` is larger than the catalog of {num_items} items; change \
+             evaluation.cutoffs or training.validation_metric"
+        );
+    }
+    Ok(())
+}
+
+/// Fits the model of a run, from its last checkpoint where there is one, and
+/// judges it. Returns no report when the person stopped it before its end.
+///
+/// # Errors
+/// Data that the model cannot use, a training that diverges, a full disk.
+pub fn train(
+    run: &mut RunDir,
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<Option<Report>> {
+    let begun = Instant::now();
+    run.set_state(State::Training)?;
+    let Fitted { model, summary } = fit(run, config, data, device, observer)?;
+    run.save_model(&model.weights()?)?;
+    if summary.interrupted {
+        add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+        run.set_state(State::Interrupted)?;
+        return Ok(None);
+    }
+    let judge = Judge {
+        run,
+        config,
+        data,
+        device,
+    };
+    let parts = [EvaluatedPart::Validation, EvaluatedPart::Test];
+    let mut report = judge.report(
+        model.as_ref(),
+        &parts,
+        &config.evaluation.specs()?,
+        observer,
+    )?;
+    report.training = models::find(&config.model.name)?
+        .gradient
+        .then(|| (&summary).into());
+    add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+    report.provenance = run.file.provenance.clone();
+    run.save_report(&report)?;
+    run.set_state(State::Complete)?;
+    Ok(Some(report))
+}
+
+fn fit(
+    run: &RunDir,
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<Fitted> {
+    let spec = models::build(&config.model.name, config.model.params.clone())?;
+    let metrics = validation_metrics(config)?;
+    let set = data.split.validation.as_ref();
+    let mut validate = |model: &dyn Recommender| {
+        let set = set.context("there is no validation part")?;
+        let task = task(config, data, &config.model.name, set, &metrics);
+        // Silent: what it would say, it would say after every epoch.
+        Ok(evaluate(model, &task, &mut Silent)?.metrics.to_map())
+    };
+    spec.fit(FitContext {
+        data: data.model_data(),
+        training: &config.training,
+        device: &device.device,
+        seed: Seed(config.seed),
+        observer,
+        validate: set.map(|_| &mut validate as &mut Validate<'_>),
+        checkpoints: &mut run.checkpoints(),
+    })
+    .with_context(|| format!("training `{}`", config.model.name))
+}
+
+/// What is watched while training: the metrics of the report, less those that
+/// need more than the lists, and the one that decides which epoch is best.
+fn validation_metrics(config: &Config) -> Result<Vec<MetricSpec>> {
+    let watched = MetricSpec::parse(&config.training.validation_metric)?;
+    let mut metrics = config.evaluation.specs()?;
+    metrics.retain(|m| *m == watched || matches!(m.entry.kind, Kind::List(_)));
+    if !metrics.contains(&watched) {
+        metrics.push(watched);
+    }
+    Ok(metrics)
+}
+
+/// The fitted model of a run.
+///
+/// # Errors
+/// Weights that do not belong to the config and the data.
+pub fn load(
+    config: &Config,
+    data: &RunData,
+    weights: &NamedTensors,
+    device: &Resolved,
+) -> Result<Box<dyn Recommender>> {
+    models::build(&config.model.name, config.model.params.clone())?
+        .load(weights, data.model_data(), &device.device)
+        .context("the model of the run cannot be loaded")
+}
+
+/// What a model is judged with.
+pub struct Judge<'a> {
+    pub run: &'a RunDir,
+    pub config: &'a Config,
+    pub data: &'a RunData,
+    pub device: &'a Resolved,
+}
+
+impl Judge<'_> {
+    /// Evaluates a model, and popularity beside it, on those of the parts that
+    /// there are.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`].
+    pub fn report(
+        &self,
+        model: &dyn Recommender,
+        parts: &[EvaluatedPart],
+        metrics: &[MetricSpec],
+        observer: &mut dyn Observer,
+    ) -> Result<Report> {
+        let name = &self.config.model.name;
+        let mut report = Report {
+            model: ModelSummary {
+                name: name.clone(),
+                params: self.config.model.params.clone(),
+            },
+            protocol: Protocol::new(self.data.split.protocol.clone(), metrics),
+            data: self.run.file.data.clone(),
+            provenance: self.run.file.provenance.clone(),
+            ..Report::default()
+        };
+        let baseline = Baseline::fit(self, metrics)?;
+        for &part in parts {
+            let Some(set) = part_of(self.data, part) else {
+                continue;
+            };
+            let done = self.evaluate(model, name, set, metrics, observer)?;
+            report.add(part, &done);
+            if let Some(baseline) = &baseline {
+                let done = baseline.evaluate(self, set)?;
+                report.add_baseline(BASELINE, part, &done);
+            }
+        }
+        Ok(report)
+    }
+
+    fn evaluate(
+        &self,
+        model: &dyn Recommender,
+        name: &str,
+        set: &EvalSet,
+        metrics: &[MetricSpec],
+        observer: &mut dyn Observer,
+    ) -> Result<Evaluation> {
+        let task = task(self.config, self.data, name, set, metrics);
+        evaluate(model, &task, observer)
+    }
+}
+
+fn task<'a>(
+    config: &Config,
+    data: &'a RunData,
+    model_name: &'a str,
+    set: &'a EvalSet,
+    metrics: &'a [MetricSpec],
+) -> EvaluationTask<'a> {
+    EvaluationTask {
+        model_name,
+        set,
+        train: &data.split.train,
+        metrics,
+        options: config.evaluation.options(),
+        seed: Seed(config.seed),
+    }
+}
+
+fn part_of(data: &RunData, part: EvaluatedPart) -> Option<&EvalSet> {
+    match part {
+        EvaluatedPart::Validation => data.split.validation.as_ref(),
+        EvaluatedPart::Test => Some(&data.split.test),
+    }
+}
+
+/// Popularity, fitted on the same train part, with those metrics that mean
+/// something for it.
+struct Baseline {
+    model: Box<dyn Recommender>,
+    metrics: Vec<MetricSpec>,
+}
+
+impl Baseline {
+    fn fit(judge: &Judge<'_>, metrics: &[MetricSpec]) -> Result<Option<Self>> {
+        let is_rating = |m: &&MetricSpec| matches!(m.entry.kind, Kind::Rating { .. });
+        let metrics: Vec<_> = metrics.iter().filter(|m| !is_rating(m)).copied().collect();
+        if metrics.is_empty() {
+            return Ok(None);
+        }
+        let entry = models::find(BASELINE)?;
+        let spec = models::build(entry.name, (entry.defaults)())?;
+        let fitted = spec.fit(FitContext {
+            data: judge.data.model_data(),
+            training: &TrainingConfig::default(),
+            device: &judge.device.device,
+            seed: Seed(judge.config.seed),
+            observer: &mut Silent,
+            validate: None,
+            checkpoints: &mut MemorySink::default(),
+        })?;
+        Ok(Some(Self {
+            model: fitted.model,
+            metrics,
+        }))
+    }
+
+    fn evaluate(&self, judge: &Judge<'_>, set: &EvalSet) -> Result<Evaluation> {
+        judge.evaluate(
+            self.model.as_ref(),
+            BASELINE,
+            set,
+            &self.metrics,
+            &mut Silent,
+        )
+    }
+}
