@@ -1,5 +1,6 @@
 //! One test program: each module is a layer of tests.
 
+mod cli;
 mod conformance;
 mod golden;
 mod quality;

@@ -100,3 +100,6 @@ impl Config {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Bad input: each mistake is named, with a way out.
+
+use super::Sandbox;
+use insta::assert_snapshot;
+
+fn train_error(from: &str, to: &str) -> String {
+    let sandbox = Sandbox::new();
+    sandbox.config(from, to);
+    let error = sandbox.fails("--quiet train --config config.toml --output run");
+    assert!(!sandbox.path("run").exists(), "an empty run directory stays behind");
+    error
+}
+
+#[test]
+fn a_misspelled_key() {
+    assert_snapshot!(train_error("batch_size", "batch_sizes"), @"");
+}
+
+#[test]
+fn a_misspelled_parameter_of_the_model() {
+    assert_snapshot!(train_error("embedding_dim", "embeding_dim"), @"");
+}
+
+#[test]
+fn a_wrong_type() {
+    assert_snapshot!(train_error("epochs = 4", "epochs = \"many\""), @"");
+}
+
+#[test]
+fn an_unknown_model() {
+    assert_snapshot!(train_error("\"mf\"", "\"fm\""), @"");
+}
+
+#[test]
+fn an_unknown_metric() {
+    assert_snapshot!(train_error("\"recall\"", "\"recal\""), @"");
+}
+
+#[test]
+fn an_unknown_device() {
+    assert_snapshot!(train_error("\"cpu\"", "\"cuda\""), @"");
+}
+
+#[test]
+fn a_wrong_override() {
+    let sandbox = Sandbox::new();
+    assert_snapshot!(
+        sandbox.fails("train --config config.toml --set training.epoch=2"),
+        @""
+    );
+}
+
+#[test]
+fn a_missing_config() {
+    assert_snapshot!(Sandbox::new().fails("train --config nowhere.toml"), @"");
+}
+
+#[test]
+fn a_missing_data_file() {
+    let error = train_error("data.csv", "dta.csv");
+    assert!(error.contains("dta.csv"), "{error}");
+}
+
+#[test]
+fn a_column_that_is_not_there() {
+    let error = train_error("timestamp = \"time\"", "timestamp = \"tme\"");
+    assert!(error.contains("`tme`") && error.contains("`time`"), "{error}");
+}
+
+#[test]
+fn a_malformed_row() {
+    let sandbox = Sandbox::new();
+    let mut rows: Vec<String> = sandbox.read("data.csv").lines().map(String::from).collect();
+    rows[4] = "u00,i03,yesterday noon".into();
+    sandbox.write("data.csv", &(rows.join("\n") + "\n"));
+    let error = sandbox.fails("--quiet train --config config.toml --output run");
+    assert!(error.contains("data.csv:5"), "{error}");
+}
+
+#[test]
+fn a_split_without_test_users() {
+    let sandbox = Sandbox::new();
+    sandbox.write("data.csv", "user,item,time\na,x,1\nb,y,2\na,y,3\n");
+    let error = sandbox.fails(
+        "--quiet train --config config.toml --output run --set training.validation_metric=ndcg@1 \
+         --set evaluation.cutoffs=[1]",
+    );
+    assert!(error.contains("test users"), "{error}");
+}
+
+#[test]
+fn nothing_left_after_cleaning() {
+    let sandbox = Sandbox::new();
+    let error = sandbox.fails(
+        "--quiet train --config config.toml --output run --set data.clean.min_user_interactions=99",
+    );
+    assert!(error.contains("99"), "{error}");
+}
+
+#[test]
+fn a_cutoff_beyond_the_catalog() {
+    let error = train_error("cutoffs = [5]", "cutoffs = [5, 500]");
+    assert_snapshot!(error, @"");
+}
+
+#[test]
+fn an_adapter_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    let error = sandbox.fails("train --config config.toml --device wgpu:99 --output run");
+    assert!(error.contains("wgpu:99"), "{error}");
+    assert!(!sandbox.path("run").exists());
+}
+
+#[test]
+fn an_output_that_is_taken() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("taken")).unwrap();
+    sandbox.write("taken/precious.txt", "mine");
+    assert_snapshot!(
+        sandbox.fails("train --config config.toml --output taken"),
+        @""
+    );
+    assert_snapshot!(
+        sandbox.fails("train --config config.toml --output data.csv"),
+        @""
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk() {
+    let sandbox = Sandbox::new();
+    sandbox.trained();
+    // Writes to this device fail as on a full disk; the directory of the file
+    // is /dev, which a temporary neighbor may or may not be made in.
+    let error = sandbox.fails(
+        "--quiet recommend --run run --user u00 --format csv --output /dev/full/lists.csv",
+    );
+    assert!(error.contains("cannot write /dev/full/lists.csv"), "{error}");
+    // The size of a file is limited below that of the split.
+    let script = format!(
+        "ulimit -f 1; exec {} --quiet train --config config.toml --output small",
+        super::program().display()
+    );
+    let output = assert_cmd::Command::new("bash")
+        .args(["-c", &format!("trap '' XFSZ; {script}")])
+        .current_dir(sandbox.path(""))
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("cannot write small/"), "{err}");
+    assert!(!sandbox.path("small/config.toml").exists(), "it is no run");
+}

@@ -1,0 +1,80 @@
+//! Help that teaches by example.
+
+use super::Sandbox;
+use insta::assert_snapshot;
+
+#[test]
+fn the_program_lists_its_commands() {
+    assert_snapshot!(Sandbox::new().ok("--help"), @"");
+}
+
+#[test]
+fn every_command_has_examples() {
+    let sandbox = Sandbox::new();
+    for command in [
+        "train",
+        "eval",
+        "recommend",
+        "data",
+        "data fetch",
+        "data stats",
+        "devices",
+        "models",
+        "metrics",
+        "completions",
+    ] {
+        let help = sandbox.ok(&format!("{command} --help"));
+        assert!(help.contains("Examples:\n  recsys "), "{command}: {help}");
+    }
+}
+
+#[test]
+fn wrong_usage_has_its_own_status() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run("train").status, 2);
+    assert_eq!(sandbox.run("recommend").status, 2);
+    assert_eq!(sandbox.run("recommend --user 1 --all").status, 2);
+    assert_eq!(sandbox.run("train --resume run --config config.toml").status, 2);
+    let outcome = sandbox.run("train --config config.toml --device wgup");
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.err.contains("did you mean `wgpu`?"), "{}", outcome.err);
+}
+
+#[test]
+fn lists_come_from_the_registries() {
+    let sandbox = Sandbox::new();
+    let models = sandbox.ok("models");
+    for entry in recsys::models::REGISTRY {
+        assert!(models.contains(&format!("{}: ", entry.name)), "{models}");
+        for (param, _) in entry.params {
+            assert!(models.contains(param), "{} of {}", param, entry.name);
+        }
+    }
+    let metrics = sandbox.ok("metrics");
+    for entry in recsys::metrics::REGISTRY {
+        assert!(metrics.contains(entry.name) && metrics.contains(entry.definition));
+    }
+    let error = sandbox.fails("models popularty");
+    assert!(error.contains("did you mean `popularity`?"), "{error}");
+}
+
+#[test]
+fn devices_are_listed_without_failing() {
+    let out = Sandbox::new().ok("devices");
+    assert!(out.contains("`auto` takes: "), "{out}");
+    assert!(out.contains("cpu"), "{out}");
+}
+
+#[test]
+fn completions_are_for_a_shell() {
+    let script = Sandbox::new().ok("completions bash");
+    assert!(script.contains("_recsys()"), "{script}");
+}
+
+#[test]
+fn data_sets_are_listed() {
+    let out = Sandbox::new().ok("data fetch");
+    for entry in recsys::data::fetch::CATALOG {
+        assert!(out.contains(entry.name), "{out}");
+    }
+}
