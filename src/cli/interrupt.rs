@@ -13,17 +13,16 @@ pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Takes over Ctrl-C for the rest of the program. Where that fails, Ctrl-C
-    /// keeps ending the program at once, which only costs the last step.
-    pub fn listen() -> Self {
-        let flag = Self::default();
-        let seen = flag.clone();
+    /// keeps ending the program at once, which costs what came after the last
+    /// checkpoint.
+    pub fn listen(&self) {
+        let seen = self.clone();
         let _ = ctrlc::set_handler(move || {
             if seen.0.swap(true, Ordering::SeqCst) {
                 std::process::exit(EXIT_STATUS.into());
             }
             output::note("stopping after this step and saving; Ctrl-C again aborts at once");
         });
-        flag
     }
 
     pub fn requested(&self) -> bool {

@@ -82,6 +82,10 @@ fn positive(text: &str) -> Result<usize> {
 
 pub fn run(args: &Args, quiet: bool) -> Result<()> {
     args.format.check(args.output.as_deref())?;
+    let folder = args.output.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder.filter(|f| !f.as_os_str().is_empty()) {
+        ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+    }
     let opened = open::open(args.run.as_deref(), args.device, quiet)?;
     let known = Known::new(&opened.data);
     let people = servable(people(&args.who, &known)?, &opened, args.who.all)?;

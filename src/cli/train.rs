@@ -67,7 +67,8 @@ struct Job {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
-    let mut progress = Progress::new(quiet, Interrupt::listen());
+    let interrupt = Interrupt::default();
+    let mut progress = Progress::new(quiet, interrupt.clone());
     let job = match (&args.resume, &args.config) {
         (Some(dir), _) => resume(args, dir, quiet)?,
         (None, Some(config)) => Some(start(args, config, quiet, &mut progress)?),
@@ -76,6 +77,8 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     let Some(mut job) = job else {
         return finished(args);
     };
+    // From here on there is something to save.
+    interrupt.listen();
     let report = pipeline::train(
         &mut job.run,
         &job.config,
@@ -104,10 +107,10 @@ fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Resu
         .output
         .clone()
         .unwrap_or_else(|| run_dir::default_path(path));
-    run_dir::reserve(&output)?;
+    let reserved = run_dir::reserve(&output)?;
     let job = prepare(config, device, path, &output, quiet, progress);
     if job.is_err() {
-        run_dir::release(&output);
+        reserved.release();
     }
     job
 }
@@ -125,8 +128,7 @@ fn prepare(
     let data = pipeline::divide(&config, dataset)?;
     say_data(&summary, &data, progress);
     say_device(&device, quiet);
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let provenance = run_dir::provenance(&config, &device, &summary.hash, &command);
+    let provenance = run_dir::provenance(&config, &device, &summary.hash, &typed());
     let run = RunDir::create(output, &config, &data, summary, provenance)?;
     progress.say(&format!("run {}", output.display()));
     Ok(Job {
@@ -134,6 +136,14 @@ fn prepare(
         config,
         data,
         device,
+    })
+}
+
+/// The command as it was typed.
+fn typed() -> String {
+    let arguments = std::env::args_os().skip(1);
+    arguments.fold("recsys".to_string(), |line, argument| {
+        line + " " + &argument.to_string_lossy()
     })
 }
 

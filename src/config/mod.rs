@@ -52,20 +52,39 @@ impl Config {
         Self::parse(&text, &path.display().to_string(), sets)
     }
 
+    /// [`Self::load`] for work that needs no model: a config may hold `[data]`
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_without_model(path: &Path, sets: &[String]) -> Result<Self> {
+        let text = fsio::read_text(path)?;
+        let name = path.display().to_string();
+        Self::typed(
+            &Source {
+                text: &text,
+                name: &name,
+            },
+            sets,
+        )
+    }
+
     /// [`Self::load`] for text at hand; `name` stands for the file in errors.
     ///
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str, name: &str, sets: &[String]) -> Result<Self> {
         let source = Source { text, name };
+        Self::typed(&source, sets)?.checked(&source)
+    }
+
+    fn typed(source: &Source<'_>, sets: &[String]) -> Result<Self> {
         // From the text first: only there do errors know their line.
-        let read: Self = toml::from_str(text).map_err(|e| source.explain(&e))?;
-        let config = if sets.is_empty() {
-            read
-        } else {
-            set::apply(source.table()?, sets)?
-        };
-        config.checked(&source)
+        let read: Self = toml::from_str(source.text).map_err(|e| source.explain(&e))?;
+        if sets.is_empty() {
+            return Ok(read);
+        }
+        set::apply(source.table()?, sets)
     }
 
     /// The config as a file, with every default written out.

@@ -30,7 +30,10 @@ fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
 #[test]
 fn a_wrong_type_names_the_key() {
     let message = error(&with_model("[training]\n\nepochs = \"ten\""), &[]);
-    assert!(message.starts_with("c.toml:3: `training.epochs`: invalid type"), "{message}");
+    assert!(
+        message.starts_with("c.toml:3: `training.epochs`: invalid type"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -52,7 +55,10 @@ fn unknown_names_are_told_before_any_work() {
         "{message}"
     );
     let message = error(&with_model("[training]\nvalidation_metric = \"ndcg\""), &[]);
-    assert!(message.starts_with("c.toml:2: metric `ndcg` needs a cutoff"), "{message}");
+    assert!(
+        message.starts_with("c.toml:2: metric `ndcg` needs a cutoff"),
+        "{message}"
+    );
     let message = error(&with_model("device = \"wgup\""), &[]);
     assert!(
         message.starts_with("c.toml:1: `device`: unknown device `wgup`, did you mean `wgpu`?"),
@@ -86,7 +92,10 @@ fn an_override_is_checked_by_itself() {
         "{message}"
     );
     let message = error(MODEL, &["training.epochs=many"]);
-    assert!(message.contains("`training.epochs`: invalid type"), "{message}");
+    assert!(
+        message.contains("`training.epochs`: invalid type"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -290,7 +290,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 ///
 /// # Errors
 /// A directory that is not empty, a file of that name, or no permission.
-pub fn reserve(path: &Path) -> Result<()> {
+pub fn reserve(path: &Path) -> Result<Reserved> {
     if path.join(RUN).exists() {
         bail!(
             "{} already holds a run; choose another --output, or go on with `recsys train --resume {}`",
@@ -304,13 +304,29 @@ pub fn reserve(path: &Path) -> Result<()> {
     if std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} is not empty; choose another --output", path.display());
     }
+    let reserved = Reserved {
+        made: !path.exists(),
+        path: path.to_path_buf(),
+    };
     std::fs::create_dir_all(path.join(checkpoints::FOLDER))
-        .with_context(|| format!("cannot make the run directory {}", path.display()))
+        .with_context(|| format!("cannot make the run directory {}", path.display()))?;
+    Ok(reserved)
 }
 
-/// Takes a directory back that [`reserve`] made and nothing was written to.
-pub fn release(path: &Path) {
-    // What is not empty stays: removing is a courtesy, not a duty.
-    let _ = std::fs::remove_dir(path.join(checkpoints::FOLDER));
-    let _ = std::fs::remove_dir(path);
+/// A directory that waits for its run.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    made: bool,
+}
+
+impl Reserved {
+    /// Leaves things as they were, when there will be no run. What is not
+    /// empty stays: removing is a courtesy, not a duty.
+    pub fn release(self) {
+        let _ = std::fs::remove_dir(self.path.join(checkpoints::FOLDER));
+        if self.made {
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
 }

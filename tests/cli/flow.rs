@@ -14,9 +14,15 @@ fn eval_reports_what_train_reported() {
     let train = json(&sandbox.ok("train --config config.toml --output run --format json"));
     let test = json(&sandbox.ok("eval --run run --format json"));
     assert_eq!(test["metrics"]["test"], train["metrics"]["test"]);
-    assert_eq!(test["baselines"]["popularity"]["test"], train["baselines"]["popularity"]["test"]);
+    assert_eq!(
+        test["baselines"]["popularity"]["test"],
+        train["baselines"]["popularity"]["test"]
+    );
     let validation = json(&sandbox.ok("eval --run run --split validation --format json"));
-    assert_eq!(validation["metrics"]["validation"], train["metrics"]["validation"]);
+    assert_eq!(
+        validation["metrics"]["validation"],
+        train["metrics"]["validation"]
+    );
     assert_eq!(json(&sandbox.read("run/report.json")), train);
     let ndcg = train["metrics"]["test"]["ndcg@5"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&ndcg));
@@ -38,12 +44,19 @@ fn other_metrics_can_be_asked_for() {
     let sandbox = Sandbox::new();
     sandbox.trained();
     let report = json(&sandbox.ok("eval --run run --metrics mrr@3,hit --format json"));
-    let metrics: Vec<_> = report["metrics"]["test"].as_object().unwrap().keys().collect();
+    let metrics: Vec<_> = report["metrics"]["test"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
     assert_eq!(metrics, ["mrr@3", "hit_rate@5"]);
     let error = sandbox.fails("eval --run run --metrics ndgc@3");
     assert!(error.contains("did you mean `ndcg`?"), "{error}");
     let error = sandbox.fails("eval --run run --metrics ndcg@300");
-    assert!(error.contains("larger than the catalog of 24 items"), "{error}");
+    assert!(
+        error.contains("larger than the catalog of 24 items"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -53,10 +66,20 @@ fn a_training_tells_its_story_in_plain_lines() {
     assert_eq!(outcome.status, 0, "{}", outcome.err);
     let lines: Vec<_> = outcome.err.lines().map(without_numbers).collect();
     let story = lines.join("\n");
-    for part in ["data # users, # items", "split ", "device cpu (flex)", "run run", "epoch #/#"] {
+    for part in [
+        "data # users, # items",
+        "split ",
+        "device cpu (flex)",
+        "run run",
+        "epoch #/#",
+    ] {
         assert!(story.contains(part), "{part}: {story}");
     }
-    let epochs = outcome.err.lines().filter(|l| l.starts_with("epoch ")).count();
+    let epochs = outcome
+        .err
+        .lines()
+        .filter(|l| l.starts_with("epoch "))
+        .count();
     assert_eq!(epochs, 4, "{}", outcome.err);
     assert!(outcome.out.contains("popularity"), "{}", outcome.out);
     assert!(outcome.out.ends_with("run: run\n"), "{}", outcome.out);
@@ -90,8 +113,13 @@ fn nothing_known_is_recommended_unless_asked_for() {
         .filter_map(|l| l.strip_prefix("u03,")?.split(',').next().map(String::from))
         .collect();
     let items = |arguments: &str| -> Vec<String> {
-        let out = sandbox.ok(&format!("recommend --run run --user u03 --format csv {arguments}"));
-        out.lines().skip(1).map(|l| l.split(',').nth(2).unwrap().to_string()).collect()
+        let out = sandbox.ok(&format!(
+            "recommend --run run --user u03 --format csv {arguments}"
+        ));
+        out.lines()
+            .skip(1)
+            .map(|l| l.split(',').nth(2).unwrap().to_string())
+            .collect()
     };
     let new = items("--k 24");
     assert!(new.iter().all(|i| !known.contains(i)), "{new:?}");
@@ -107,7 +135,11 @@ fn filters_keep_what_meets_them() {
     let out = sandbox.ok(
         "recommend --run run --user u00 --k 24 --format csv --filter genre=War --filter year>=1990",
     );
-    let titles: Vec<_> = out.lines().skip(1).map(|l| l.split(',').nth(3).unwrap()).collect();
+    let titles: Vec<_> = out
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').nth(3).unwrap())
+        .collect();
     assert!(!titles.is_empty());
     for title in titles {
         let number: usize = title.strip_prefix("Film ").unwrap().parse().unwrap();
@@ -124,7 +156,10 @@ fn unknown_users_and_items() {
     assert_snapshot!(sandbox.fails("--quiet recommend --run run --user u0"), @"");
     sandbox.write("ids.txt", "u01\n\nnobody\n");
     let error = sandbox.fails("--quiet recommend --run run --users ids.txt");
-    assert!(error.contains("ids.txt:3: unknown user `nobody`"), "{error}");
+    assert!(
+        error.contains("ids.txt:3: unknown user `nobody`"),
+        "{error}"
+    );
     let error = sandbox.fails("--quiet recommend --run run --history x1,x2");
     assert!(error.contains("the history has no known item"), "{error}");
 }
@@ -136,7 +171,11 @@ fn a_history_serves_somebody_new() {
     let outcome = sandbox.run("--quiet recommend --run knn --history i00,zz,i02 --format csv");
     assert_eq!(outcome.status, 0, "{}", outcome.err);
     assert!(outcome.err.contains("unknown item `zz`"), "{}", outcome.err);
-    assert!(outcome.out.starts_with("rank,item,title,score\n1,"), "{}", outcome.out);
+    assert!(
+        outcome.out.starts_with("rank,item,title,score\n1,"),
+        "{}",
+        outcome.out
+    );
 }
 
 #[test]
@@ -145,7 +184,11 @@ fn more_than_the_catalog_is_all_of_it() {
     sandbox.trained();
     let outcome = sandbox.run("--quiet recommend --run run --user u00 --k 500 --format csv");
     assert_eq!(outcome.status, 0);
-    assert!(outcome.err.contains("more than the 24 items"), "{}", outcome.err);
+    assert!(
+        outcome.err.contains("more than the 24 items"),
+        "{}",
+        outcome.err
+    );
 }
 
 #[test]
@@ -155,7 +198,11 @@ fn lists_for_all_go_to_a_file() {
     sandbox.ok("recommend --run run --all --k 2 --format csv --output all.csv");
     assert_eq!(sandbox.read("all.csv").lines().count(), 1 + 2 * 40);
     sandbox.ok("recommend --run run --all --k 2 --format parquet --output all.parquet");
-    assert!(std::fs::read(sandbox.path("all.parquet")).unwrap().starts_with(b"PAR1"));
+    assert!(
+        std::fs::read(sandbox.path("all.parquet"))
+            .unwrap()
+            .starts_with(b"PAR1")
+    );
     let error = sandbox.fails("recommend --run run --all --format parquet");
     assert!(error.contains("--output"), "{error}");
 }
@@ -174,7 +221,10 @@ fn without_a_name_the_newest_run_is_taken() {
 fn the_default_place_is_under_runs() {
     let sandbox = Sandbox::new();
     let out = sandbox.ok("--quiet train --config config.toml --set training.epochs=1");
-    assert!(without_numbers(&out).contains("\nrun: runs/config-#-#"), "{out}");
+    assert!(
+        without_numbers(&out).contains("\nrun: runs/config-#-#"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -202,6 +252,10 @@ fn a_reader_that_leaves_early_is_no_failure() {
         .current_dir(sandbox.path(""))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.stdout, b"user,rank,item,title,score\n");
 }

@@ -34,10 +34,19 @@ fn wrong_usage_has_its_own_status() {
     assert_eq!(sandbox.run("train").status, 2);
     assert_eq!(sandbox.run("recommend").status, 2);
     assert_eq!(sandbox.run("recommend --user 1 --all").status, 2);
-    assert_eq!(sandbox.run("train --resume run --config config.toml").status, 2);
+    assert_eq!(
+        sandbox
+            .run("train --resume run --config config.toml")
+            .status,
+        2
+    );
     let outcome = sandbox.run("train --config config.toml --device wgup");
     assert_eq!(outcome.status, 2);
-    assert!(outcome.err.contains("did you mean `wgpu`?"), "{}", outcome.err);
+    assert!(
+        outcome.err.contains("did you mean `wgpu`?"),
+        "{}",
+        outcome.err
+    );
 }
 
 #[test]

@@ -75,7 +75,11 @@ fn stopped_or_killed_a_training_goes_on_as_if_nothing_had_happened() {
     for output in ["stopped", "killed"] {
         let resumed = sandbox.ok(&format!("--quiet train --resume {output} --format json"));
         assert_eq!(metrics(&resumed), metrics(&whole), "{output}");
-        assert_eq!(history(&sandbox, output), history(&sandbox, "whole"), "{output}");
+        assert_eq!(
+            history(&sandbox, output),
+            history(&sandbox, "whole"),
+            "{output}"
+        );
         let model = |run: &str| std::fs::read(sandbox.path(run).join("model.bpk")).unwrap();
         assert_eq!(model(output), model("whole"), "{output}");
     }
@@ -85,5 +89,8 @@ fn stopped_or_killed_a_training_goes_on_as_if_nothing_had_happened() {
 fn a_complete_run_has_nothing_to_go_on_with() {
     let sandbox = Sandbox::new();
     let train = sandbox.ok("--quiet train --config config.toml --output run --format json");
-    assert_eq!(sandbox.ok("--quiet train --resume run --format json"), train);
+    assert_eq!(
+        sandbox.ok("--quiet train --resume run --format json"),
+        train
+    );
 }

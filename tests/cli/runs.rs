@@ -17,7 +17,10 @@ fn a_later_version() {
     let sandbox = Sandbox::new();
     sandbox.trained();
     let text = sandbox.read("run/run.json");
-    sandbox.write("run/run.json", &text.replace("\"format\": 1", "\"format\": 9"));
+    sandbox.write(
+        "run/run.json",
+        &text.replace("\"format\": 1", "\"format\": 9"),
+    );
     let error = sandbox.fails("eval --run run");
     assert!(
         error.contains("written by a later version of recsys") && error.contains("format 9"),

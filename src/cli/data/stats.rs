@@ -38,7 +38,7 @@ enum Format {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<()> {
-    let config = Config::load(&args.config, &args.set)?;
+    let config = Config::load_without_model(&args.config, &args.set)?;
     let mut progress = Progress::new(quiet, Interrupt::default());
     let dataset = pipeline::read(&config, &args.config, &mut progress)?;
     let stats = stats(&dataset);
