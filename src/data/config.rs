@@ -30,8 +30,8 @@ pub struct DataConfig {
     /// the first line shows.
     pub delimiter: Option<String>,
     /// Whether the first line names the columns. Default: yes when a column
-    /// is given by name, or when the first line holds a known name of the
-    /// user and of the item column.
+    /// is given by name, or when the first line holds a usual name of the
+    /// user or the item column.
     pub header: Option<bool>,
     /// Whether fields may stand in double quotes. Default: yes for CSV with
     /// a delimiter of one character, no otherwise.

@@ -131,3 +131,76 @@ fn per_second(unit: TimeUnit) -> i64 {
         TimeUnit::Nanoseconds => 1_000_000_000,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::config::DataConfig;
+    use crate::event::Silent;
+
+    fn write(dir: &Path, columns: Vec<Column>) {
+        let height = columns[0].len();
+        let mut frame = DataFrame::new(height, columns).unwrap();
+        let file = File::create(dir.join("l.parquet")).unwrap();
+        ParquetWriter::new(file).finish(&mut frame).unwrap();
+    }
+
+    fn read(dir: &Path, config: &str) -> Result<crate::data::Dataset> {
+        let config: DataConfig = toml::from_str(config).unwrap();
+        crate::data::read(&config, dir, &mut Silent)
+    }
+
+    #[test]
+    fn typed_columns_become_ids_weights_and_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let seconds = Series::new("timestamp".into(), [1_000_000i64, 2_500_000, -1])
+            .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
+            .unwrap();
+        write(
+            dir.path(),
+            vec![
+                Column::new("item_id".into(), ["a", "b", "a"]),
+                Column::new("unused".into(), [0.5f32; 3]),
+                Column::new("user_id".into(), [7i32, 7, 9]),
+                Column::new("rating".into(), [Some(4.5f64), Some(1.0), None]),
+                seconds.into(),
+            ],
+        );
+        let d = read(dir.path(), "path = 'l.parquet'").unwrap();
+        assert_eq!(d.log.users, [0, 0]);
+        assert_eq!(d.users.external(0), "7");
+        assert_eq!(d.items.external(1), "b");
+        assert_eq!(d.log.weights, Some(vec![4.5, 1.0]));
+        assert_eq!(d.log.timestamps, Some(vec![1, 2]));
+        assert!(d.cleaning[1].name.contains("1 with an empty cell"));
+        let all = read(dir.path(), "path = 'l.parquet'\nrating = ''").unwrap();
+        assert_eq!(all.log.timestamps, Some(vec![1, 2, -1]));
+    }
+
+    #[test]
+    fn a_missing_column_and_a_broken_file_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        write(
+            dir.path(),
+            vec![
+                Column::new("user_id".into(), [1i64]),
+                Column::new("sku".into(), [1i64]),
+            ],
+        );
+        let error = format!("{:#}", read(dir.path(), "path = 'l.parquet'").unwrap_err());
+        assert!(error.contains("user_id, sku"), "{error}");
+        std::fs::write(dir.path().join("l.parquet"), "no").unwrap();
+        let error = format!("{:#}", read(dir.path(), "path = 'l.parquet'").unwrap_err());
+        assert!(error.contains("l.parquet"), "{error}");
+    }
+
+    #[test]
+    fn times_before_1970_are_rounded_down() {
+        let days = Series::new("d".into(), [-1i32, 1])
+            .cast(&DataType::Date)
+            .unwrap();
+        let values = Values::new(&days).unwrap();
+        assert_eq!(values.cell(0), Cell::Seconds(-86_400));
+        assert_eq!(values.cell(1), Cell::Seconds(86_400));
+    }
+}

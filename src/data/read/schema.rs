@@ -18,7 +18,7 @@ pub struct Header {
 
 /// Usual names, compared without case and signs: `userId`, `USER_ID`.
 pub const USER_NAMES: &[&str] = &["userid", "user", "uid"];
-pub const ITEM_NAMES: &[&str] = &["itemid", "item", "iid"];
+pub const ITEM_NAMES: &[&str] = &["itemid", "item", "iid", "movieid", "productid"];
 pub const RATING_NAMES: &[&str] = &["rating"];
 pub const TIMESTAMP_NAMES: &[&str] = &["timestamp"];
 
@@ -143,10 +143,9 @@ impl Header {
 /// Whether a first line is a header when the config does not say so.
 pub fn looks_like_header(fields: &[&str], usual: &[&[&str]]) -> bool {
     let names: Vec<String> = fields.iter().map(|f| normal(f)).collect();
-    !usual.is_empty()
-        && usual
-            .iter()
-            .all(|group| group.iter().any(|u| names.iter().any(|n| n == u)))
+    usual
+        .iter()
+        .any(|group| group.iter().any(|u| names.iter().any(|n| n == u)))
 }
 
 fn normal(name: &str) -> String {
@@ -195,7 +194,7 @@ mod tests {
             header().require("data.user", None, USER_NAMES, 0).unwrap(),
             0
         );
-        assert!(header().require("data.item", None, ITEM_NAMES, 1).is_err());
+        assert!(header().require("data.item", None, &["sku"], 1).is_err());
         let none = Column::Name(String::new());
         let rating = header().find_or_guess("data.rating", Some(&none), RATING_NAMES);
         assert_eq!(rating.unwrap(), None);
@@ -219,10 +218,10 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_known_by_user_and_item() {
+    fn a_header_is_known_by_user_or_item() {
         let usual: &[&[&str]] = &[USER_NAMES, ITEM_NAMES];
         assert!(looks_like_header(&["user_id", "x", "Item-ID"], usual));
         assert!(!looks_like_header(&["1", "2"], usual));
-        assert!(!looks_like_header(&["user_id", "2"], usual));
+        assert!(looks_like_header(&["user_id", "sku"], usual));
     }
 }

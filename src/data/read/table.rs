@@ -22,7 +22,7 @@ pub struct Layout {
     pub encoding: Encoding,
     /// Whether the config names any column: then there must be a header.
     pub columns_by_name: bool,
-    /// A first line with a name of each of these is a header.
+    /// A first line with one of these names is a header.
     pub usual_names: Vec<&'static [&'static str]>,
     pub malformed: Malformed,
 }
@@ -72,11 +72,16 @@ fn guess_format(path: &Path) -> Result<Option<Format>> {
         "inter" | "user" | "item" => {
             let first = first_line(path)?;
             // MovieLens has a `u.user` and a `u.item`, too.
-            let recbole = first.split('\t').all(|f| f.contains(':'));
+            let recbole = first.split('\t').all(is_recbole_column);
             recbole.then_some(Format::Recbole)
         }
         _ => None,
     })
+}
+
+fn is_recbole_column(field: &str) -> bool {
+    let kind = field.rsplit_once(':').map(|(_, kind)| kind.trim());
+    kind.is_some_and(|k| ["token", "token_seq", "float", "float_seq"].contains(&k))
 }
 
 fn first_line(path: &Path) -> Result<String> {
@@ -115,6 +120,11 @@ fn splitter(path: &Path, layout: &Layout, format: Option<Format>) -> Result<Spli
 /// The delimiter that the first line shows.
 fn sniff_delimiter(path: &Path) -> Result<String> {
     let line = first_line(path)?;
+    ensure!(
+        !line.is_empty(),
+        "{} is empty, or its first line is",
+        path.display()
+    );
     let found = ["\t", "::", ";", ",", "|"]
         .iter()
         .find(|d| line.contains(**d));
