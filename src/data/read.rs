@@ -4,6 +4,7 @@ mod cell;
 mod features;
 mod fields;
 pub(crate) mod files;
+mod int_index;
 mod log;
 mod negatives;
 mod parquet;

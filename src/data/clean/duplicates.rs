@@ -4,7 +4,6 @@ use super::config::{CleanConfig, Duplicates};
 use super::retain;
 use crate::data::dataset::{Log, Part};
 use anyhow::Result;
-use rayon::slice::ParallelSliceMut;
 
 /// Leaves one row of each user-item pair (and given part), at its place in
 /// the input.
@@ -64,13 +63,36 @@ fn pair(log: &Log, row: u32) -> (u32, u32, Option<Part>) {
     )
 }
 
+/// Row numbers by user, item, part, time and input order. First by counting
+/// into users: sorting all rows at once would jump through memory at every
+/// comparison.
 fn by_pair_and_time(log: &Log) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..log.len() as u32).collect();
-    order.par_sort_unstable_by_key(|&row| {
-        let (user, item, part) = pair(log, row);
-        let time = log.timestamps.as_ref().map(|t| t[row as usize]);
-        (user, item, part.map(|p| p as u8), time, row)
-    });
+    let num_users = log.users.iter().max().map_or(0, |m| *m as usize + 1);
+    let mut ends = vec![0usize; num_users];
+    for &user in &log.users {
+        ends[user as usize] += 1;
+    }
+    let mut start = 0;
+    for end in &mut ends {
+        start += std::mem::replace(end, start);
+    }
+    let mut order = vec![0u32; log.len()];
+    for (row, &user) in log.users.iter().enumerate() {
+        let end = &mut ends[user as usize];
+        order[*end] = row as u32;
+        *end += 1;
+    }
+    let mut rest = &mut order[..];
+    let mut start = 0;
+    for end in ends {
+        let (rows, others) = rest.split_at_mut(end - start);
+        rows.sort_unstable_by_key(|&row| {
+            let (_, item, part) = pair(log, row);
+            let time = log.timestamps.as_ref().map(|t| t[row as usize]);
+            (item, part.map(|p| p as u8), time, row)
+        });
+        (rest, start) = (others, end);
+    }
     order
 }
 

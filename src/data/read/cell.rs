@@ -85,6 +85,15 @@ impl<'a> Id<'a> {
     }
 }
 
+impl std::fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::Int(i) => i.fmt(f),
+            Id::Str(s) => s.fmt(f),
+        }
+    }
+}
+
 fn canonical_int(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = match digits.as_bytes() {

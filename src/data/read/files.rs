@@ -177,12 +177,14 @@ mod tests {
     #[test]
     fn paths_are_found_beside_the_config_and_globs_are_sorted() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["b.csv", "a.csv"] {
+        // Names that the current directory does not have.
+        for name in ["b.sortme", "a.sortme"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        let files = resolve("data.path", &["*.csv".into(), "a.csv".into()], dir.path()).unwrap();
+        let patterns = ["*.sortme".into(), "a.sortme".into()];
+        let files = resolve("data.path", &patterns, dir.path()).unwrap();
         let names: Vec<_> = files.iter().map(|f| f.file_name().unwrap()).collect();
-        assert_eq!(names, ["a.csv", "b.csv"]);
+        assert_eq!(names, ["a.sortme", "b.sortme"]);
     }
 
     #[test]

@@ -308,16 +308,14 @@ impl FileSink<'_> {
         }
         if let Some(i) = self.slots.event {
             let mut scratch = String::new();
-            let number;
-            let name = match cells[i].id(&mut scratch) {
-                None => return Ok(None),
-                Some(Id::Str(name)) => name,
-                Some(Id::Int(n)) => {
-                    number = n.to_string();
-                    &number
-                }
+            let Some(name) = cells[i].id(&mut scratch) else {
+                return Ok(None);
             };
-            weight = Some(weight.unwrap_or(1.0) * self.event_weight(name)?);
+            let factor = match name {
+                Id::Str(name) => self.event_weight(name)?,
+                Id::Int(number) => self.event_weight(&number.to_string())?,
+            };
+            weight = Some(weight.unwrap_or(1.0) * factor);
         }
         let mut timestamp = None;
         if let Some(i) = self.slots.timestamp {
@@ -382,10 +380,9 @@ fn encode(
     let Some(id) = cell.id(&mut scratch) else {
         return Ok(None);
     };
-    let code = match (prefix, id) {
-        (None, id) => vocabulary.encode(id),
-        (Some(p), Id::Int(i)) => vocabulary.encode(Id::parse(&format!("{p}{i}"))),
-        (Some(p), Id::Str(s)) => vocabulary.encode(Id::parse(&format!("{p}{s}"))),
+    let code = match prefix {
+        None => vocabulary.encode(id),
+        Some(prefix) => vocabulary.encode(Id::Str(&format!("{prefix}{id}"))),
     };
     code.map(Some)
 }

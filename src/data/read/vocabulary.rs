@@ -1,6 +1,7 @@
 //! From external ids to dense codes, in order of first appearance.
 
 use crate::data::read::cell::Id;
+use crate::data::read::int_index::IntIndex;
 use crate::ids::{ExternalIds, IdMap};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ pub struct Vocabulary {
 
 #[derive(Clone, Debug)]
 enum Index {
-    Int(HashMap<i64, u32>),
+    Int(IntIndex),
     Str(HashMap<Box<str>, u32>),
 }
 
@@ -27,7 +28,7 @@ impl Vocabulary {
     pub fn new(what: &'static str) -> Self {
         Self {
             what,
-            index: Index::Int(HashMap::new()),
+            index: Index::Int(IntIndex::default()),
         }
     }
 
@@ -56,17 +57,18 @@ impl Vocabulary {
         let code = next as u32;
         match (&mut self.index, id) {
             (Index::Int(map), Id::Int(i)) => map.insert(i, code),
-            (Index::Str(map), Id::Str(s)) => map.insert(s.into(), code),
-            (Index::Str(map), Id::Int(i)) => map.insert(i.to_string().into(), code),
             (Index::Int(_), Id::Str(_)) => unreachable!("widened above"),
-        };
+            (Index::Str(map), id) => {
+                map.insert(id.to_string().into(), code);
+            }
+        }
         Ok(code)
     }
 
     /// The code of an id that was seen.
     pub fn get(&self, id: Id<'_>) -> Option<u32> {
         match (&self.index, id) {
-            (Index::Int(map), Id::Int(i)) => map.get(&i).copied(),
+            (Index::Int(map), Id::Int(i)) => map.get(i),
             (Index::Int(_), Id::Str(_)) => None,
             (Index::Str(map), Id::Str(s)) => map.get(s).copied(),
             (Index::Str(map), Id::Int(i)) => map.get(i.to_string().as_str()).copied(),
@@ -75,11 +77,9 @@ impl Vocabulary {
 
     /// Turns integers into the same ids as text.
     fn widen(&mut self) {
-        if let Index::Int(map) = &mut self.index {
-            let map = std::mem::take(map);
-            let text = map
-                .into_iter()
-                .map(|(i, code)| (i.to_string().into(), code));
+        if let Index::Int(map) = &self.index {
+            let ids = map.in_order().into_iter();
+            let text = ids.map(|i| i.to_string().into()).zip(0..);
             self.index = Index::Str(text.collect());
         }
     }
@@ -98,30 +98,29 @@ impl Vocabulary {
             }
             *code = *new;
         }
-        let keep = |code: &mut u32| {
-            *code = renumbered[*code as usize];
-            *code != UNUSED
-        };
+        let new = |code: u32| Some(renumbered[code as usize]).filter(|c| *c != UNUSED);
         match &mut self.index {
-            Index::Int(map) => map.retain(|_, code| keep(code)),
-            Index::Str(map) => map.retain(|_, code| keep(code)),
+            Index::Int(map) => map.recode(new),
+            Index::Str(map) => map.retain(|_, code| match new(*code) {
+                Some(c) => {
+                    *code = c;
+                    true
+                }
+                None => false,
+            }),
         }
     }
 
     pub fn into_id_map(self) -> IdMap {
         IdMap::new(match self.index {
-            Index::Int(map) => ExternalIds::Int(in_order(map)),
+            Index::Int(map) => ExternalIds::Int(map.in_order()),
             Index::Str(map) => {
-                ExternalIds::Str(in_order(map).into_iter().map(String::from).collect())
+                let mut list: Vec<(Box<str>, u32)> = map.into_iter().collect();
+                list.sort_unstable_by_key(|(_, code)| *code);
+                ExternalIds::Str(list.into_iter().map(|(id, _)| id.into()).collect())
             }
         })
     }
-}
-
-fn in_order<K>(map: HashMap<K, u32>) -> Vec<K> {
-    let mut list: Vec<(K, u32)> = map.into_iter().collect();
-    list.sort_unstable_by_key(|(_, code)| *code);
-    list.into_iter().map(|(id, _)| id).collect()
 }
 
 #[cfg(test)]
