@@ -1,4 +1,40 @@
-//! `recsys` trains, evaluates and serves recommenders.
+//! `recsys` trains, evaluates and serves recommenders, from interaction logs
+//! to top-N lists, on any GPU through wgpu or on the CPU.
+//!
+//! # Map
+//!
+//! A later line may use an earlier one, never the reverse.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
+//! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
+//! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data |
+//! | [`sampling`] | negatives, never a positive |
+//! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
+//! | [`params`], [`tape`], [`optim`] | parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
+//! | [`model`] | the contracts: `Recommender`, `ModelSpec`, `Query` |
+//! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
+//! | [`training`] | the one epoch loop; early stopping; checkpoints; resume |
+//! | [`models`] | a registry with one file (or folder) a model |
+//! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
+//! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`] | external ids to ranked external ids; read, split, fit, evaluate, keep |
+//! | [`cli`] | one file a command |
+//!
+//! # Invariants
+//!
+//! - Nothing below [`cli`] prints, reads the environment or the arguments, or
+//!   exits. Long work emits [`event`]s.
+//! - Nothing below [`config`] sees the whole configuration; each module owns
+//!   its section.
+//! - [`metrics`] and [`ranking`] know no tensor library.
+//! - [`training`] does not know [`evaluation`]: validation is a closure.
+//! - External ids stop at [`data`] and come back in [`recommend`] and
+//!   [`report`].
+//! - Nobody but [`device`] makes a device, and nobody asks for a default one.
+//! - Every random choice comes from a named stream of the one seed, and what
+//!   must repeat across devices is drawn on the host.
 
 pub mod cli;
 pub mod config;
@@ -22,5 +58,6 @@ pub mod run_dir;
 pub mod sampling;
 pub mod seed;
 pub mod suggest;
+pub mod tape;
 pub mod tensors;
 pub mod training;

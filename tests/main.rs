@@ -3,6 +3,7 @@
 mod cli;
 mod configs;
 mod conformance;
+mod devices;
 mod golden;
 mod quality;
 mod resume;

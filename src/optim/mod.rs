@@ -8,7 +8,8 @@ mod schedule;
 
 pub use schedule::{Schedule, ScheduleConfig};
 
-use crate::params::{Leaf, Param};
+use crate::params::Param;
+use crate::tape::Leaf;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
 use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor, TensorData};
@@ -207,8 +208,9 @@ fn clip(updates: &mut [(Leaf, Tensor<2>)], limit: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{Tape, Updates, host};
+    use crate::params::host;
     use crate::seed::Seed;
+    use crate::tape::{Tape, Updates};
     use burn::tensor::Device;
 
     fn config(kind: OptimizerKind) -> OptimizerConfig {

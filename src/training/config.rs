@@ -1,8 +1,8 @@
 //! `[training]`
 
 use crate::optim::{OptimizerConfig, OptimizerKind, Schedule, ScheduleConfig};
-use crate::params::Updates;
 use crate::sampling::NegativeSampling;
+use crate::tape::Updates;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 

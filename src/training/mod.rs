@@ -9,8 +9,9 @@ pub use fit::{Loop, fit};
 
 use crate::event::EpochRecord;
 use crate::model::Recommender;
-use crate::params::{Param, Tape};
+use crate::params::Param;
 use crate::seed::Seed;
+use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use anyhow::Result;
 use burn::tensor::Tensor;

@@ -6,16 +6,19 @@
 //! layer of the tower is kept as a user part and an item part, which is the
 //! same product and lets a catalog be scored without repeating either.
 
+mod network;
+
 use super::ModelEntry;
 use super::pairwise::{self, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
-use crate::params::{Index, Param, Tape, host};
+use crate::params::Param;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::Device;
+use network::{Gmf, Mlp, Network};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -27,7 +30,7 @@ pub const GMF: ModelEntry = ModelEntry {
     citation: CITATION,
     params: PARAMS,
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: crate::models::params::defaults::<Params>,
     build: |table| {
         build(
             Kind {
@@ -45,7 +48,7 @@ pub const MLP: ModelEntry = ModelEntry {
     citation: CITATION,
     params: PARAMS,
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: crate::models::params::defaults::<Params>,
     build: |table| {
         build(
             Kind {
@@ -63,7 +66,7 @@ pub const NEUMF: ModelEntry = ModelEntry {
     citation: CITATION,
     params: PARAMS,
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: crate::models::params::defaults::<Params>,
     build: |table| {
         build(
             Kind {
@@ -154,7 +157,7 @@ struct Spec {
 }
 
 fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
-    let params: Params = super::params::parse(table)?;
+    let params: Params = crate::models::params::parse(table)?;
     ensure!(
         params.embedding_dim > 0,
         "`embedding_dim` must be at least 1"
@@ -310,217 +313,5 @@ impl ModelSpec for Spec {
     ) -> Result<Box<dyn Recommender>> {
         let network = self.network(data.train, Seed(0), device);
         pairwise::load(Box::new(network), weights, data, device)
-    }
-}
-
-struct Gmf {
-    users: Param,
-    items: Param,
-    output: Param,
-}
-
-struct Mlp {
-    users: Param,
-    items: Param,
-    first_user: Param,
-    first_item: Param,
-    first_bias: Param,
-    layers: Vec<(Param, Param)>,
-    output: Param,
-    dropout: f64,
-}
-
-struct Network {
-    gmf: Option<Gmf>,
-    mlp: Option<Mlp>,
-    bias: Param,
-    regularization: f64,
-    num_items: usize,
-}
-
-/// Embedding rows of a batch in one branch.
-struct Branch {
-    users: Tensor<2>,
-    items: Tensor<2>,
-}
-
-impl Branch {
-    fn squares(&self) -> Tensor<1> {
-        (self.users.clone() * self.users.clone()).sum()
-            + (self.items.clone() * self.items.clone()).sum()
-    }
-}
-
-impl Gmf {
-    /// `[users, width]` from rows `[users, dim]` and `[users * width, dim]`.
-    fn forward(&self, tape: &mut Tape, rows: Branch) -> Tensor<2> {
-        let [batch, dim] = rows.users.dims();
-        let width = rows.items.dims()[0] / batch;
-        let weighted = rows.users * tape.param(&self.output).transpose();
-        let products = weighted.reshape([batch, 1, dim]) * rows.items.reshape([batch, width, dim]);
-        products.sum_dim(2).reshape([batch, width])
-    }
-}
-
-impl Mlp {
-    fn forward(&self, tape: &mut Tape, rows: Branch) -> Tensor<2> {
-        let [batch, _] = rows.users.dims();
-        let width = rows.items.dims()[0] / batch;
-        let users = tape.dropout(rows.users, self.dropout);
-        let items = tape.dropout(rows.items, self.dropout);
-        let users = users.matmul(tape.param(&self.first_user)) + tape.param(&self.first_bias);
-        let items = items.matmul(tape.param(&self.first_item));
-        self.tower(tape, users, items).reshape([batch, width])
-    }
-
-    /// From the two halves of the first layer, `[users, h]` and
-    /// `[users * width, h]`, to scores `[users * width, 1]`.
-    fn tower(&self, tape: &mut Tape, users: Tensor<2>, items: Tensor<2>) -> Tensor<2> {
-        let ([batch, h], [pairs, _]) = (users.dims(), items.dims());
-        let sum = users.reshape([batch, 1, h]) + items.reshape([batch, pairs / batch, h]);
-        let mut x = activation::relu(sum.reshape([pairs, h]));
-        for (weight, bias) in &self.layers {
-            x = tape.dropout(x, self.dropout);
-            x = activation::relu(x.matmul(tape.param(weight)) + tape.param(bias));
-        }
-        x.matmul(tape.param(&self.output))
-    }
-}
-
-impl Network {
-    fn rows(tape: &mut Tape, users: &Param, items: &Param, at: (&Index, &Index)) -> Branch {
-        Branch {
-            users: tape.lookup(users, at.0),
-            items: tape.lookup(items, at.1),
-        }
-    }
-
-    /// Scores all items for a few users, `[users, items]`, on the device.
-    fn tile(&self, tape: &mut Tape, rows: &[Tensor<2>], from: usize, to: usize) -> Tensor<2> {
-        let take = |t: &Tensor<2>| t.clone().slice([from..to, 0..t.dims()[1]]);
-        let mut rows = rows.iter();
-        let mut scores = None;
-        if let (Some(gmf), Some(users)) = (
-            &self.gmf,
-            rows.by_ref().take(usize::from(self.gmf.is_some())).next(),
-        ) {
-            let weighted = take(users) * gmf.output.value().transpose();
-            scores = Some(weighted.matmul(gmf.items.value().transpose()));
-        }
-        if let (Some(mlp), Some(users)) = (&self.mlp, rows.next()) {
-            let (n, count) = (self.num_items, to - from);
-            let users = take(users).matmul(mlp.first_user.value()) + mlp.first_bias.value();
-            let items = mlp.items.value().matmul(mlp.first_item.value());
-            let h = items.dims()[1];
-            let items = items
-                .reshape([1, n, h])
-                .expand([count, n, h])
-                .reshape([count * n, h]);
-            let tower = mlp.tower(tape, users, items).reshape([count, n]);
-            scores = Some(match scores {
-                Some(s) => s + tower,
-                None => tower,
-            });
-        }
-        scores.expect("a network has a branch") + self.bias.value()
-    }
-}
-
-/// Activations that a tile of catalog scores may hold at once, in elements.
-const TILE: usize = 1 << 23;
-
-impl PairNetwork for Network {
-    fn params(&self) -> Vec<&Param> {
-        let mut params = Vec::new();
-        if let Some(g) = &self.gmf {
-            params.extend([&g.users, &g.items, &g.output]);
-        }
-        if let Some(m) = &self.mlp {
-            params.extend([
-                &m.users,
-                &m.items,
-                &m.first_user,
-                &m.first_item,
-                &m.first_bias,
-                &m.output,
-            ]);
-            params.extend(m.layers.iter().flat_map(|(w, b)| [w, b]));
-        }
-        params.push(&self.bias);
-        params
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param> {
-        let mut params = Vec::new();
-        if let Some(g) = &mut self.gmf {
-            params.extend([&mut g.users, &mut g.items, &mut g.output]);
-        }
-        if let Some(m) = &mut self.mlp {
-            params.extend([
-                &mut m.users,
-                &mut m.items,
-                &mut m.first_user,
-                &mut m.first_item,
-                &mut m.first_bias,
-                &mut m.output,
-            ]);
-            params.extend(m.layers.iter_mut().flat_map(|(w, b)| [w, b]));
-        }
-        params.push(&mut self.bias);
-        params
-    }
-
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>) {
-        let batch = users.len() as f64;
-        let rows = self.user_tables()[0].shape()[0];
-        let at = (
-            tape.index(users.to_vec(), rows),
-            tape.index(items.to_vec(), self.num_items),
-        );
-        let mut sum: Option<(Tensor<2>, Tensor<1>)> = None;
-        let mut add = |scores: Tensor<2>, squares: Tensor<1>| {
-            sum = Some(match sum.take() {
-                Some((s, q)) => (s + scores, q + squares),
-                None => (scores, squares),
-            });
-        };
-        if let Some(gmf) = &self.gmf {
-            let rows = Self::rows(tape, &gmf.users, &gmf.items, (&at.0, &at.1));
-            let squares = rows.squares();
-            add(gmf.forward(tape, rows), squares);
-        }
-        if let Some(mlp) = &self.mlp {
-            let rows = Self::rows(tape, &mlp.users, &mlp.items, (&at.0, &at.1));
-            let squares = rows.squares();
-            add(mlp.forward(tape, rows), squares);
-        }
-        let (scores, squares) = sum.expect("a network has a branch");
-        let penalty = (self.regularization > 0.0).then(|| squares * (self.regularization / batch));
-        (scores + tape.param(&self.bias), penalty)
-    }
-
-    fn user_tables(&self) -> Vec<&Param> {
-        let gmf = self.gmf.as_ref().map(|g| &g.users);
-        gmf.into_iter()
-            .chain(self.mlp.as_ref().map(|m| &m.users))
-            .collect()
-    }
-
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
-        let queries = rows[0].dims()[0];
-        let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
-        let height = (TILE / (self.num_items * width)).max(1);
-        let mut tape = Tape::inference(&rows[0].device());
-        for from in (0..queries).step_by(height) {
-            let to = (from + height).min(queries);
-            let tile = host(self.tile(&mut tape, rows, from, to))?;
-            scores[from * self.num_items..to * self.num_items].copy_from_slice(&tile);
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,198 @@
+//! A fitted network of pairs: known users by their rows, others by the rows
+//! of training users like them.
+
+use super::PairNetwork;
+use crate::data::interactions::Interactions;
+use crate::model::{Factors, Query, Recommender};
+use crate::models::neighbors::Neighbors;
+use crate::params::host;
+use crate::tape::Tape;
+use crate::tensors::NamedTensors;
+use anyhow::Result;
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+use std::sync::OnceLock;
+
+/// From a network's score to the scale of the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    pub mean: f32,
+    pub deviation: f32,
+    pub lowest: f32,
+    pub highest: f32,
+}
+
+impl Scale {
+    pub fn of(ratings: &[f32], normalize: bool) -> Self {
+        let n = ratings.len().max(1) as f64;
+        let mean = ratings.iter().map(|&r| f64::from(r)).sum::<f64>() / n;
+        let variance = ratings
+            .iter()
+            .map(|&r| (f64::from(r) - mean).powi(2))
+            .sum::<f64>()
+            / n;
+        let deviation = if normalize && variance > 0.0 {
+            variance.sqrt()
+        } else {
+            1.0
+        };
+        Self {
+            mean: mean as f32,
+            deviation: deviation as f32,
+            lowest: ratings.iter().copied().fold(f32::INFINITY, f32::min),
+            highest: ratings.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        }
+    }
+}
+
+pub const SCALE: &str = "rating_scale";
+
+/// A fitted network with what serving needs of the training data.
+pub struct PairRecommender {
+    pub network: Box<dyn PairNetwork>,
+    pub train: Interactions,
+    pub scale: Option<Scale>,
+    device: Device,
+    neighbors: OnceLock<Neighbors>,
+}
+
+impl PairRecommender {
+    pub fn new(
+        network: Box<dyn PairNetwork>,
+        train: &Interactions,
+        scale: Option<Scale>,
+        device: &Device,
+    ) -> Self {
+        Self {
+            network,
+            train: train.clone(),
+            scale,
+            device: device.clone(),
+            neighbors: OnceLock::new(),
+        }
+    }
+
+    /// Rows of the user tables: a known user's own, for anybody else the mean
+    /// over the most similar training users.
+    fn rows(&self, queries: &[Query<'_>]) -> Result<Vec<Tensor<2>>> {
+        let ids: Vec<i32> = queries
+            .iter()
+            .map(|q| q.user.map_or(0, |u| u.0 as i32))
+            .collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [queries.len()]), &self.device);
+        let tables = self.network.user_tables();
+        let known = tables.iter().map(|t| t.value().select(0, ids.clone()));
+        if queries.iter().all(|q| q.user.is_some()) {
+            return Ok(known.collect());
+        }
+        let neighbors = self.neighbors.get_or_init(|| Neighbors::new(&self.train));
+        let blends: Vec<Option<Vec<(u32, f32)>>> = queries
+            .par_iter()
+            .map(|q| q.user.is_none().then(|| neighbors.blend(q.history)))
+            .collect();
+        tables
+            .iter()
+            .zip(known.collect::<Vec<_>>())
+            .map(|(table, rows)| blend_rows(&table.host()?, rows, &blends, &self.device))
+            .collect()
+    }
+}
+
+/// Replaces the rows that have a blend by that weighted sum of table rows.
+fn blend_rows(
+    table: &[f32],
+    rows: Tensor<2>,
+    blends: &[Option<Vec<(u32, f32)>>],
+    device: &Device,
+) -> Result<Tensor<2>> {
+    let [count, columns] = rows.dims();
+    let mut values = host(rows)?;
+    for (row, blend) in values.chunks_mut(columns).zip(blends) {
+        let Some(blend) = blend else { continue };
+        row.fill(0.0);
+        for &(user, weight) in blend {
+            let source = &table[user as usize * columns..][..columns];
+            for (value, s) in row.iter_mut().zip(source) {
+                *value += weight * s;
+            }
+        }
+    }
+    Ok(Tensor::from_data(
+        TensorData::new(values, [count, columns]),
+        device,
+    ))
+}
+
+impl Recommender for PairRecommender {
+    fn num_items(&self) -> usize {
+        self.train.num_items
+    }
+
+    fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
+        if queries.is_empty() {
+            return Ok(());
+        }
+        self.network.score_rows(&self.rows(queries)?, scores)?;
+        if let Some(scale) = self.scale {
+            scores
+                .par_iter_mut()
+                .for_each(|s| *s = scale.mean + scale.deviation * *s);
+        }
+        Ok(())
+    }
+
+    /// Ratings are clipped to the range of the training data.
+    fn score_pairs(&self, queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(items.len());
+        for (queries, items) in queries.chunks(8192).zip(items.chunks(8192)) {
+            values.extend(self.score_chunk(queries, items)?);
+        }
+        if let Some(scale) = self.scale {
+            for value in &mut values {
+                *value = (scale.mean + scale.deviation * *value).clamp(scale.lowest, scale.highest);
+            }
+        }
+        Ok(values)
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    fn factors(&self) -> Option<Factors> {
+        self.network.factors()
+    }
+
+    fn weights(&self) -> Result<NamedTensors> {
+        let mut weights = NamedTensors::default();
+        for param in self.network.params() {
+            param.store(&mut weights, "")?;
+        }
+        if let Some(s) = self.scale {
+            weights.insert_f32(SCALE, &[4], vec![s.mean, s.deviation, s.lowest, s.highest]);
+        }
+        Ok(weights)
+    }
+}
+
+impl PairRecommender {
+    fn score_chunk(&self, queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
+        if let Some(users) = queries
+            .iter()
+            .map(|q| q.user.map(|u| u.0))
+            .collect::<Option<Vec<_>>>()
+        {
+            let (scores, _) =
+                self.network
+                    .scores(&mut Tape::inference(&self.device), &users, items);
+            return host(scores);
+        }
+        let mut row = vec![0.0; self.num_items()];
+        let score = |(query, &item): (&Query<'_>, &u32)| {
+            self.network
+                .score_rows(&self.rows(std::slice::from_ref(query))?, &mut row)?;
+            Ok(row[item as usize])
+        };
+        queries.iter().zip(items).map(score).collect()
+    }
+}

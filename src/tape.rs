@@ -1,0 +1,289 @@
+//! The tape through which a network reads its parameters.
+//!
+//! It makes the autodiff leaf: the whole matrix, or for an embedding table
+//! only the rows that a batch touches, so that backward and update cost what
+//! the batch costs and not what the catalog costs.
+
+use crate::params::Param;
+use crate::seed::Rng;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// How an embedding table is updated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Updates {
+    /// Only the rows that the batch looked up. Adam's moments of a row then
+    /// stand still between two of its batches ("lazy Adam").
+    #[default]
+    Rows,
+    /// Every row in every step: the optimizer exactly as published.
+    Dense,
+}
+/// Indices of a batch, with their distinct values.
+pub struct Index {
+    /// Distinct row numbers, in order of first appearance.
+    unique: Vec<u32>,
+    /// For each index its position in `unique`.
+    inverse: Vec<u32>,
+    /// The indices as they were given.
+    all: Vec<u32>,
+}
+
+impl Index {
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+/// Finds distinct values in time proportional to the batch: the stamps of
+/// earlier batches are outdated by a new generation, never cleared.
+#[derive(Default)]
+struct Dedup {
+    generation: u32,
+    stamps: Vec<(u32, u32)>,
+}
+
+impl Dedup {
+    fn index(&mut self, all: Vec<u32>, rows: usize) -> Index {
+        if self.stamps.len() < rows || self.generation == u32::MAX {
+            self.stamps = vec![(0, 0); rows];
+            self.generation = 0;
+        }
+        self.generation += 1;
+        let mut unique = Vec::new();
+        let mut inverse = Vec::with_capacity(all.len());
+        for &row in &all {
+            let stamp = &mut self.stamps[row as usize];
+            if stamp.0 != self.generation {
+                *stamp = (self.generation, unique.len() as u32);
+                unique.push(row);
+            }
+            inverse.push(stamp.1);
+        }
+        Index {
+            unique,
+            inverse,
+            all,
+        }
+    }
+}
+
+/// What one forward pass read of the parameters.
+pub struct Tape {
+    device: Device,
+    updates: Updates,
+    training: bool,
+    dropout: Option<Rng>,
+    drawn: u64,
+    dedup: Dedup,
+    leaves: Vec<Leaf>,
+}
+
+/// An autodiff leaf: a whole parameter, or some rows of it.
+pub struct Leaf {
+    pub name: String,
+    pub tensor: Tensor<2>,
+    /// The distinct rows that it holds; `None` for the whole parameter.
+    pub rows: Option<Tensor<1, Int>>,
+}
+
+impl Tape {
+    /// For training on `device` (a plain device; the tape adds autodiff).
+    pub fn training(device: &Device, updates: Updates) -> Self {
+        Self {
+            training: true,
+            ..Self::new(device.clone().autodiff(), updates)
+        }
+    }
+
+    /// For scoring: nothing is recorded, dropout is off.
+    pub fn inference(device: &Device) -> Self {
+        Self::new(device.clone(), Updates::Dense)
+    }
+
+    fn new(device: Device, updates: Updates) -> Self {
+        Self {
+            device,
+            updates,
+            training: false,
+            dropout: None,
+            drawn: 0,
+            dedup: Dedup::default(),
+            leaves: Vec::new(),
+        }
+    }
+
+    /// Begins a step; `dropout` is the step's own stream.
+    pub fn begin(&mut self, dropout: Rng) {
+        self.leaves.clear();
+        self.dropout = Some(dropout);
+        self.drawn = 0;
+    }
+
+    /// The leaves since [`Self::begin`].
+    pub fn take_leaves(&mut self) -> Vec<Leaf> {
+        std::mem::take(&mut self.leaves)
+    }
+
+    /// Prepares row numbers for [`Self::lookup`] in tables of `rows` rows.
+    pub fn index(&mut self, ids: Vec<u32>, rows: usize) -> Index {
+        if self.training && self.updates == Updates::Rows {
+            self.dedup.index(ids, rows)
+        } else {
+            Index {
+                unique: Vec::new(),
+                inverse: Vec::new(),
+                all: ids,
+            }
+        }
+    }
+
+    /// The whole parameter.
+    pub fn param(&mut self, param: &Param) -> Tensor<2> {
+        if !self.training {
+            return param.value();
+        }
+        if let Some(leaf) = self.leaves.iter().find(|l| l.name == param.name()) {
+            assert!(
+                leaf.rows.is_none(),
+                "`{}` is read as rows and as a whole in one step",
+                param.name()
+            );
+            return leaf.tensor.clone();
+        }
+        let tensor = Tensor::from_inner(param.value()).require_grad();
+        self.leaves.push(Leaf {
+            name: param.name().to_string(),
+            tensor: tensor.clone(),
+            rows: None,
+        });
+        tensor
+    }
+
+    /// The rows of `index`: `[index.len(), columns]`. A table can be looked
+    /// up once in a step; put all row numbers into one index.
+    pub fn lookup(&mut self, table: &Param, index: &Index) -> Tensor<2> {
+        if !self.training || self.updates == Updates::Dense {
+            let ids = self.ints(&index.all);
+            return self.param(table).select(0, ids);
+        }
+        assert!(
+            !self.leaves.iter().any(|l| l.name == table.name()),
+            "table `{}` is looked up twice in one step",
+            table.name()
+        );
+        let plain = self.device.clone().inner();
+        let rows = ints(&index.unique, &plain);
+        let leaf = Tensor::from_inner(table.value().select(0, rows.clone())).require_grad();
+        self.leaves.push(Leaf {
+            name: table.name().to_string(),
+            tensor: leaf.clone(),
+            rows: Some(rows),
+        });
+        leaf.select(0, self.ints(&index.inverse))
+    }
+
+    /// Inverted dropout: zeroes with probability `rate` and scales the rest
+    /// by `1 / (1 - rate)`. The mask is drawn on the host, so that it is the
+    /// same on every device.
+    pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, rate: f64) -> Tensor<D> {
+        if !self.training || rate <= 0.0 {
+            return x;
+        }
+        const BLOCK: usize = 1024;
+        let shape = x.dims();
+        let len: usize = shape.iter().product();
+        let stream = self.dropout.as_ref().expect("a training step has begun");
+        let (keep, start) = (1.0 / (1.0 - rate) as f32, self.drawn);
+        let mut mask = vec![0.0f32; len];
+        mask.par_chunks_mut(BLOCK)
+            .enumerate()
+            .for_each(|(i, chunk)| {
+                let mut rng = stream.at(start + (i * BLOCK / 4) as u64);
+                for value in chunk {
+                    *value = if f64::from(rng.uniform()) < rate {
+                        0.0
+                    } else {
+                        keep
+                    };
+                }
+            });
+        self.drawn += len.div_ceil(BLOCK) as u64 * (BLOCK / 4) as u64;
+        x * self.floats(mask, shape)
+    }
+
+    pub fn ints(&self, values: &[u32]) -> Tensor<1, Int> {
+        ints(values, &self.device)
+    }
+
+    pub fn floats<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+}
+
+fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::host;
+    use crate::seed::Seed;
+
+    fn table() -> Param {
+        Param::new(
+            "t",
+            [3, 2],
+            vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+            &Device::flex(),
+        )
+    }
+
+    #[test]
+    fn a_lookup_gives_the_rows_in_order_and_the_leaf_holds_each_once() {
+        let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let index = tape.index(vec![2, 0, 2], 3);
+        let rows = tape.lookup(&table(), &index);
+        assert_eq!(host(rows.inner()).unwrap(), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
+        let leaves = tape.take_leaves();
+        assert_eq!(leaves[0].tensor.dims(), [2, 2]);
+    }
+
+    #[test]
+    fn gradients_of_a_row_add_up_over_its_uses() {
+        for (updates, expected) in [
+            (Updates::Rows, vec![2.0, 2.0, 1.0, 1.0]),
+            (Updates::Dense, vec![1.0, 1.0, 0.0, 0.0, 2.0, 2.0]),
+        ] {
+            let mut tape = Tape::training(&Device::flex(), updates);
+            tape.begin(Seed(1).stream("dropout"));
+            let index = tape.index(vec![2, 0, 2], 3);
+            let grads = tape.lookup(&table(), &index).sum().backward();
+            let leaf = &tape.take_leaves()[0];
+            assert_eq!(host(leaf.tensor.grad(&grads).unwrap()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn dropout_keeps_the_mean_and_repeats() {
+        let draw = || {
+            let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+            tape.begin(Seed(1).stream("dropout"));
+            let ones: Tensor<2> = Tensor::ones([100, 100], &Device::flex().autodiff());
+            host(tape.dropout(ones, 0.3).inner()).unwrap()
+        };
+        let values = draw();
+        let mean = values.iter().sum::<f32>() / 10_000.0;
+        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+        assert_eq!(values, draw());
+    }
+}

@@ -1,0 +1,116 @@
+//! Every device trains to the same numbers, but for rounding.
+
+use recsys::data::Interactions;
+use recsys::device::{self, Adapter, DeviceChoice};
+use recsys::event::Silent;
+use recsys::ids::UserIdx;
+use recsys::model::{FitContext, ModelData, Query};
+use recsys::models;
+use recsys::seed::Seed;
+use recsys::training::{MemorySink, TrainingConfig};
+
+/// How far two devices may be apart, in a score or a loss of about 1. Adam
+/// divides by the root of squared gradients, which enlarges the rounding of
+/// small ones.
+const TOLERANCE: f32 = 1e-3;
+
+/// 30 users and 20 items; a user likes every third item from its own number.
+fn train() -> Interactions {
+    let mut log = Interactions {
+        offsets: vec![0],
+        num_items: 20,
+        ..Interactions::default()
+    };
+    for user in 0..30u32 {
+        log.items.extend((0..20).filter(|i| i % 3 == user % 3));
+        log.offsets.push(log.items.len());
+    }
+    log
+}
+
+/// Scores of three users, one of them new, and the losses of the epochs.
+fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec<f64>)> {
+    let resolved = device::resolve(choice)?;
+    let train = train();
+    let training: TrainingConfig = toml::from_str(&format!(
+        "epochs = 3\nbatch_size = 64\nlearning_rate = 0.05\nnegatives = 2\nupdates = \"{updates}\""
+    ))?;
+    let mut sink = MemorySink::default();
+    let context = FitContext {
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
+        training: &training,
+        device: &resolved.device,
+        seed: Seed(5),
+        observer: &mut Silent,
+        validate: None,
+        checkpoints: &mut sink,
+    };
+    let spec = models::build(
+        "mf",
+        "embedding_dim = 8\nbiases = true\ninit_deviation = 0.1".parse()?,
+    )?;
+    let model = spec.fit(context)?.model;
+    let history = [1, 4];
+    let queries = [
+        Query {
+            user: Some(UserIdx(0)),
+            history: &[],
+        },
+        Query {
+            user: None,
+            history: &history,
+        },
+        Query {
+            user: Some(UserIdx(29)),
+            history: &[],
+        },
+    ];
+    let mut scores = vec![0.0; 3 * 20];
+    model.score(&queries, &mut scores)?;
+    Ok((scores, sink.records.iter().map(|r| r.loss).collect()))
+}
+
+fn agree(choice: DeviceChoice) {
+    for updates in ["rows", "dense"] {
+        let (cpu_scores, cpu_losses) = outcome(DeviceChoice::Cpu, updates).unwrap();
+        let (scores, losses) = outcome(choice, updates).unwrap();
+        let apart = cpu_scores
+            .iter()
+            .zip(&scores)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(
+            apart < TOLERANCE,
+            "{choice} with {updates}: scores {apart} apart"
+        );
+        for (a, b) in cpu_losses.iter().zip(&losses) {
+            assert!(
+                (a - b).abs() < f64::from(TOLERANCE),
+                "{choice} with {updates}: {a} {b}"
+            );
+        }
+        assert!(losses[2] < losses[0], "it learns: {losses:?}");
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarray_agrees_with_the_cpu() {
+    agree(DeviceChoice::Ndarray);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_agrees_with_the_cpu() {
+    if device::adapters().is_empty() {
+        eprintln!(
+            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
+        );
+        return;
+    }
+    agree(DeviceChoice::Wgpu(Adapter::Any));
+}
