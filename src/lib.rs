@@ -13,9 +13,8 @@
 //! | [`sampling`] | negatives, never a positive |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
 //! | [`params`], [`tape`], [`optim`] | parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
-//! | [`model`] | the contracts: `Recommender`, `ModelSpec`, `Query` |
+//! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
-//! | [`training`] | the one epoch loop; early stopping; checkpoints; resume |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
