@@ -1,5 +1,6 @@
 //! The encoded data set on disk, so that a second start skips parsing.
 
+mod columns;
 mod encoding;
 
 use crate::data::config::DataConfig;

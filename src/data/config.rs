@@ -23,7 +23,8 @@ pub struct DataConfig {
     /// Given negatives in NCF's format, one line for each user:
     /// `(user,item)<tab>negative<tab>negative...`.
     pub negatives: Option<String>,
-    /// Guessed from the file name's extension when absent.
+    /// Guessed from the file name's extension and its first line when absent
+    /// (`user_items` and `pairs` are never guessed).
     pub format: Option<Format>,
     /// What stands between two fields, of any length, e.g. `"::"`. Default:
     /// what the format says (`,` or tab); where the format is guessed, what
@@ -61,7 +62,7 @@ pub struct DataConfig {
     /// `[[data.source]]`: several sources, joined on the ids that they share.
     pub source: Vec<SourceConfig>,
     /// Which ids mean the same in every source. The ids of the other kind
-    /// become `name:id`.
+    /// become `name:id`, in feature files and given negatives, too.
     pub shared: Shared,
     /// `[data.user_features]`
     pub user_features: Option<FeaturesConfig>,

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// `[data.clean]`: the steps run in the order of these keys, and each is
 /// counted. Rows without a user or an item, or with an empty cell in another
-/// column that is read, are always dropped first.
+/// column that is read, are always dropped first. Empty is a cell with
+/// nothing in it, or one of `NULL`, `null`, `NaN`, `nan`, `None`, `\N`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanConfig {

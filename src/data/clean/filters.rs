@@ -150,9 +150,16 @@ pub(super) fn k_core(log: &mut Log, config: &CleanConfig) -> Result<Option<Strin
         rounds += 1;
         retain(log, &keep);
     }
-    Ok(Some(format!(
-        "user interactions >= {user_min}, item interactions >= {item_min} ({rounds} rounds)"
-    )))
+    let limits: Vec<String> = [("user", user_min), ("item", item_min)]
+        .iter()
+        .filter(|(_, min)| *min > 1)
+        .map(|(what, min)| format!("{what} interactions >= {min}"))
+        .collect();
+    let rounds = match rounds {
+        1 => "1 round".to_string(),
+        n => format!("{n} rounds"),
+    };
+    Ok(Some(format!("{} ({rounds})", limits.join(", "))))
 }
 
 fn counts(codes: &[u32]) -> Vec<usize> {

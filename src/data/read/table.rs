@@ -125,11 +125,14 @@ fn sniff_delimiter(path: &Path) -> Result<String> {
         "{} is empty, or its first line is",
         path.display()
     );
-    let found = ["\t", "::", ";", ",", "|"]
-        .iter()
-        .find(|d| line.contains(**d));
+    // The most frequent one; of equals the first.
+    let found = ["::", "\t", ";", ",", "|"]
+        .into_iter()
+        .rev()
+        .filter(|d| line.contains(d))
+        .max_by_key(|d| line.matches(d).count());
     match found {
-        Some(delimiter) => Ok((*delimiter).to_string()),
+        Some(delimiter) => Ok(delimiter.to_string()),
         None if line.contains(' ') => Ok(" ".into()),
         None => bail!(
             "cannot tell the format of {} from its first line; set `format` or `delimiter`",

@@ -43,6 +43,17 @@ fn two_character_delimiters_without_a_header() {
 }
 
 #[test]
+fn the_most_frequent_delimiter_of_the_first_line_is_taken() {
+    let d = read_files(
+        &[("l.txt", b"1;2;0,5\n3;4;1,5\n")],
+        "path = 'l.txt'\nitem = 3",
+    );
+    assert_eq!(pairs(&d), of("1-0,5 3-1,5"));
+    let d = read_files(&[("l.txt", b"1|a:b::c|2\n")], "path = 'l.txt'\nitem = 3");
+    assert_eq!(pairs(&d), of("1-2"));
+}
+
+#[test]
 fn gzip_and_zstd_read_like_plain_text() {
     let text = b"1\t5\n2\t6\n";
     let zst = zstd::encode_all(&text[..], 1).unwrap();
