@@ -8,6 +8,7 @@ use burn_pack::{Bytes, DType};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The values of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,14 @@ impl HostTensor {
             Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+
+    fn byte_len(&self) -> usize {
+        match &self.values {
+            Values::F32(v) => size_of_val(v.as_slice()),
+            Values::U32(v) => size_of_val(v.as_slice()),
+            Values::I64(v) => size_of_val(v.as_slice()),
         }
     }
 
@@ -145,6 +154,35 @@ impl NamedTensors {
         fsio::write_atomic_bytes(path, &bytes)
     }
 
+    /// Writes a burnpack file, atomically, with no more in memory than the
+    /// bytes of one tensor beside the tensors themselves, which come back.
+    ///
+    /// # Errors
+    /// The second value names the path.
+    pub fn stream_burnpack(self, path: &Path) -> (Self, Result<()>) {
+        let shared = Arc::new(self);
+        let tensors = shared.tensors.iter().map(|(name, t)| {
+            let (tensors, key) = (Arc::clone(&shared), name.clone());
+            let bytes = move || Ok(Bytes::from_bytes_vec(tensors.tensors[&key].bytes()));
+            burn_pack::Tensor::deferred(
+                name.clone(),
+                t.dtype(),
+                t.shape.clone(),
+                None,
+                t.byte_len(),
+                bytes,
+            )
+        });
+        let mut writer = burn_pack::Writer::new(tensors.collect());
+        for (key, value) in &shared.metadata {
+            writer = writer.with_metadata(key, value);
+        }
+        let written = writer
+            .write_to_file(path)
+            .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()));
+        (Arc::unwrap_or_clone(shared), written)
+    }
+
     /// Reads a burnpack file.
     ///
     /// # Errors
@@ -221,6 +259,17 @@ mod tests {
         let path = dir.path().join("m.bpk");
         sample().save_burnpack(&path).unwrap();
         assert_eq!(NamedTensors::load_burnpack(&path).unwrap(), sample());
+        let streamed = dir.path().join("s.bpk");
+        let (back, written) = sample().stream_burnpack(&streamed);
+        written.unwrap();
+        assert_eq!(back, sample());
+        assert_eq!(
+            std::fs::read(&streamed).unwrap(),
+            std::fs::read(&path).unwrap()
+        );
+        let (back, written) = back.stream_burnpack(&dir.path().join("none/s.bpk"));
+        assert!(written.unwrap_err().to_string().contains("none"));
+        assert_eq!(back, sample());
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub fn read_cached(
         }
     }
     let dataset = read_inputs(config, &inputs, hash, observer)?;
-    if let Err(e) = save(&path, cache_dir, &dataset) {
+    let (dataset, saved) = save(&path, cache_dir, dataset)?;
+    if let Err(e) = saved {
         observer.on(&Event::Warning(format!(
             "the data set is not cached: {e:#}"
         )));
@@ -47,13 +48,21 @@ pub fn read_cached(
 
 fn load(path: &Path, hash: &str) -> Result<Dataset> {
     let packed = NamedTensors::load_burnpack(path)?;
-    encoding::decode(packed, hash).with_context(|| format!("cannot use {}", path.display()))
+    encoding::check(&packed, hash)
+        .and_then(|()| encoding::decode(packed))
+        .with_context(|| format!("cannot use {}", path.display()))
 }
 
-fn save(path: &Path, cache_dir: &Path, dataset: &Dataset) -> Result<()> {
-    std::fs::create_dir_all(cache_dir)
-        .with_context(|| format!("cannot create {}", cache_dir.display()))?;
-    encoding::encode(dataset)?.save_burnpack(path)
+/// Takes the data set apart for the file and puts it together again: it may
+/// fill most of the memory, and a copy would not fit.
+fn save(path: &Path, cache_dir: &Path, dataset: Dataset) -> Result<(Dataset, Result<()>)> {
+    let made = std::fs::create_dir_all(cache_dir)
+        .with_context(|| format!("cannot create {}", cache_dir.display()));
+    if made.is_err() {
+        return Ok((dataset, made));
+    }
+    let (packed, written) = encoding::encode(dataset)?.stream_burnpack(path);
+    Ok((encoding::decode(packed)?, written))
 }
 
 #[cfg(test)]

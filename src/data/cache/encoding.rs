@@ -33,32 +33,13 @@ struct Meta {
 
 /// # Errors
 /// Metadata that cannot be written as JSON.
-pub(super) fn encode(dataset: &Dataset) -> Result<NamedTensors> {
+pub(super) fn encode(dataset: Dataset) -> Result<NamedTensors> {
     let mut out = NamedTensors::default();
-    let log = &dataset.log;
-    out.insert_u32("log.users", log.users.clone());
-    out.insert_u32("log.items", log.items.clone());
-    if let Some(w) = &log.weights {
-        out.insert_f32("log.weights", &[w.len()], w.clone());
-    }
-    if let Some(t) = &log.timestamps {
-        out.insert_i64("log.timestamps", t.clone());
-    }
-    if let Some(p) = &log.platforms {
-        out.insert_u32("log.platforms", p.iter().map(|p| u32::from(*p)).collect());
-    }
-    if let Some(p) = &log.parts {
-        out.insert_u32("log.parts", p.iter().map(|p| *p as u32).collect());
-    }
-    if let Some(n) = &dataset.negatives {
-        let offsets = n.offsets.iter().map(|o| *o as i64).collect();
-        out.insert_i64("negatives.offsets", offsets);
-        put_u32(&mut out, "negatives.items", n.items.clone());
-    }
+    let log = dataset.log;
     let meta = Meta {
-        hash: dataset.hash.clone(),
-        platforms: dataset.platforms.clone(),
-        cleaning: dataset.cleaning.clone(),
+        hash: dataset.hash,
+        platforms: dataset.platforms,
+        cleaning: dataset.cleaning,
         integer_ids: [
             put_ids(&mut out, "users", &dataset.users)?,
             put_ids(&mut out, "items", &dataset.items)?,
@@ -71,6 +52,12 @@ pub(super) fn encode(dataset: &Dataset) -> Result<NamedTensors> {
         user_features: put_table(&mut out, "user_features", dataset.user_features.as_ref())?,
         item_features: put_table(&mut out, "item_features", dataset.item_features.as_ref())?,
     };
+    put_log(&mut out, log);
+    if let Some(n) = dataset.negatives {
+        let offsets = n.offsets.iter().map(|o| *o as i64).collect();
+        out.insert_i64("negatives.offsets", offsets);
+        put_u32(&mut out, "negatives.items", n.items);
+    }
     let meta = serde_json::to_string(&meta)?;
     out.metadata.insert("layout".into(), LAYOUT.into());
     out.metadata.insert("digest".into(), digest(&out, &meta));
@@ -78,21 +65,52 @@ pub(super) fn encode(dataset: &Dataset) -> Result<NamedTensors> {
     Ok(out)
 }
 
+fn put_log(out: &mut NamedTensors, log: Log) {
+    put_u32(out, "log.users", log.users);
+    put_u32(out, "log.items", log.items);
+    if let Some(w) = log.weights {
+        out.insert_f32("log.weights", &[w.len()], w);
+    }
+    if let Some(t) = log.timestamps {
+        out.insert_i64("log.timestamps", t);
+    }
+    if let Some(p) = log.platforms {
+        put_u32(out, "log.platforms", p.into_iter().map(u32::from).collect());
+    }
+    if let Some(p) = log.parts {
+        put_u32(out, "log.parts", p.into_iter().map(|p| p as u32).collect());
+    }
+}
+
+/// Whether a cache can be used.
+///
 /// # Errors
 /// Another layout, other input, or content that is not what was written.
-pub(super) fn decode(mut packed: NamedTensors, hash: &str) -> Result<Dataset> {
-    let mut meta = |key: &str| {
-        packed
-            .metadata
-            .remove(key)
-            .with_context(|| format!("it has no `{key}`"))
-    };
-    let layout = meta("layout")?;
+pub(super) fn check(packed: &NamedTensors, hash: &str) -> Result<()> {
+    let layout = metadata(packed, "layout")?;
     ensure!(layout == LAYOUT, "it is from another version ({layout})");
-    let (written, text) = (meta("digest")?, meta("meta")?);
-    ensure!(written == digest(&packed, &text), "it is damaged");
-    let meta: Meta = serde_json::from_str(&text).context("its description is damaged")?;
+    let text = metadata(packed, "meta")?;
+    ensure!(
+        metadata(packed, "digest")? == digest(packed, text),
+        "it is damaged"
+    );
+    let meta: Meta = serde_json::from_str(text).context("its description is damaged")?;
     ensure!(meta.hash == hash, "it is of other data");
+    Ok(())
+}
+
+fn metadata<'a>(packed: &'a NamedTensors, key: &str) -> Result<&'a str> {
+    let value = packed.metadata.get(key);
+    value
+        .map(String::as_str)
+        .with_context(|| format!("it has no `{key}`"))
+}
+
+/// # Errors
+/// Tensors that [`encode`] did not make.
+pub(super) fn decode(mut packed: NamedTensors) -> Result<Dataset> {
+    let meta: Meta =
+        serde_json::from_str(metadata(&packed, "meta")?).context("its description is damaged")?;
     let packed = &mut packed;
     let users = take_ids(packed, "users", meta.integer_ids[0])?;
     let items = take_ids(packed, "items", meta.integer_ids[1])?;
@@ -265,8 +283,10 @@ mod tests {
     fn everything_comes_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.bpk");
-        encode(&sample()).unwrap().save_burnpack(&path).unwrap();
-        let back = decode(NamedTensors::load_burnpack(&path).unwrap(), "abc").unwrap();
+        encode(sample()).unwrap().stream_burnpack(&path).1.unwrap();
+        let packed = NamedTensors::load_burnpack(&path).unwrap();
+        check(&packed, "abc").unwrap();
+        let back = decode(packed).unwrap();
         let (a, b) = (sample(), back);
         assert_eq!(a.users.external_ids(), b.users.external_ids());
         assert_eq!(a.items.external_ids(), b.items.external_ids());
@@ -284,12 +304,12 @@ mod tests {
 
     #[test]
     fn another_hash_and_changed_values_are_refused() {
-        let packed = encode(&sample()).unwrap();
-        let error = decode(packed.clone(), "def").unwrap_err().to_string();
+        let packed = encode(sample()).unwrap();
+        let error = check(&packed, "def").unwrap_err().to_string();
         assert!(error.contains("other data"), "{error}");
         let mut changed = packed;
         changed.insert_u32("log.users", vec![0, 0, 1]);
-        let error = decode(changed, "abc").unwrap_err().to_string();
+        let error = check(&changed, "abc").unwrap_err().to_string();
         assert!(error.contains("damaged"), "{error}");
     }
 }
