@@ -11,7 +11,7 @@ use std::fmt::Write;
 Examples:
   recsys models              all of them
   recsys models neumf        one of them
-  recsys train --config F --set model.name=mf --set model.embedding_dim=32")]
+  recsys train --config F --set 'model={name="item_knn", neighbors=50}'    another model")]
 pub struct Args {
     /// Only this model.
     name: Option<String>,
