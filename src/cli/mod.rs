@@ -35,7 +35,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   recsys train --config configs/quickstart.toml    train, and see how good it is
-  recsys recommend --user N12345                   ten items for that user, by the newest run
+  recsys recommend --user N14228                   ten items for that user, by the newest run
   recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
   recsys data stats --config configs/quickstart.toml
   recsys models                                    what can stand under [model]

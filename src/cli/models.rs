@@ -11,7 +11,7 @@ use std::fmt::Write;
 Examples:
   recsys models              all of them
   recsys models neumf        one of them
-  recsys train --config F --set 'model={name="item_knn", neighbors=50}'    another model")]
+  recsys train --config F --set 'model={name=\"item_knn\", neighbors=50}'    another model")]
 pub struct Args {
     /// Only this model.
     name: Option<String>,
@@ -39,7 +39,7 @@ fn describe(text: &mut String, entry: &ModelEntry) -> Result<()> {
     let width = entry.params.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
     for (name, meaning) in entry.params {
         let default = match defaults.get(*name) {
-            Some(value) => format!("default {value}"),
+            Some(value) => format!("default {}", shown(value)),
             None => "no default".to_string(),
         };
         writeln!(text, "  {name:width$}  {meaning} ({default})")?;
@@ -48,4 +48,13 @@ fn describe(text: &mut String, entry: &ModelEntry) -> Result<()> {
         writeln!(text, "  trained by gradient descent: see [training]")?;
     }
     Ok(())
+}
+
+/// A number that is a 32-bit one at heart reads as that: 0.01, not
+/// 0.009999999776482582.
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Float(wide) if f64::from(*wide as f32) == *wide => (*wide as f32).to_string(),
+        other => other.to_string(),
+    }
 }

@@ -25,6 +25,10 @@ pub struct Progress {
     last_line: Instant,
     loss: Option<f64>,
     epochs: usize,
+    /// The validation metric that epoch lines show; all of them otherwise.
+    watched: Option<String>,
+    /// What is said once the epoch's own line is out.
+    after_epoch: Option<String>,
 }
 
 impl Progress {
@@ -40,7 +44,14 @@ impl Progress {
             last_line: now,
             loss: None,
             epochs: 0,
+            watched: None,
+            after_epoch: None,
         }
+    }
+
+    /// Epoch lines show this metric alone; `metrics.jsonl` has all.
+    pub fn watch(&mut self, metric: &str) {
+        self.watched = Some(metric.to_string());
     }
 
     /// A line for the person.
@@ -124,12 +135,15 @@ impl Progress {
             short(record.interactions_per_second),
             record.seconds
         );
-        if left >= 1.0 {
+        // Less is over before it is read.
+        if left >= 10.0 {
             line += &format!(", {} to go", duration(left));
         }
-        if !record.validation.is_empty() {
-            let values = record.validation.iter().map(|(m, v)| format!("{m} {v:.4}"));
-            line += &format!("  validation {}", values.collect::<Vec<_>>().join("  "));
+        let shown = |name: &String| self.watched.as_ref().is_none_or(|w| w == name);
+        let validation = record.validation.iter().filter(|(m, _)| shown(m));
+        let values: Vec<_> = validation.map(|(m, v)| format!("{m} {v:.4}")).collect();
+        if !values.is_empty() {
+            line += &format!("  validation {}", values.join("  "));
             line += if record.best { " (best)" } else { "" };
         }
         line
@@ -164,15 +178,20 @@ impl Observer for Progress {
                 self.end_bar();
                 let line = self.epoch_line(record);
                 self.say(&line);
+                if let Some(line) = self.after_epoch.take() {
+                    self.say(&line);
+                }
             }
             Event::EarlyStop {
                 epoch,
                 best_epoch,
                 metric,
                 best,
-            } => self.say(&format!(
-                "stopped early after epoch {epoch}: {metric} was best in epoch {best_epoch} ({best:.4})"
-            )),
+            } => {
+                self.after_epoch = Some(format!(
+                    "stopped early after epoch {epoch}: {metric} was best in epoch {best_epoch} ({best:.4})"
+                ));
+            }
             Event::Evaluated { done, total } => self.evaluated(*done, *total),
         }
     }
@@ -230,12 +249,13 @@ mod tests {
     fn an_epoch_line_says_what_matters() {
         let mut progress = Progress::new(true, Interrupt::default());
         progress.epochs = 20;
+        progress.watch("ndcg@10");
         let record = EpochRecord {
             epoch: 3,
             loss: 0.5,
             seconds: 2.0,
             interactions_per_second: 1.2e6,
-            validation: [("ndcg@10".to_string(), 0.25)].into(),
+            validation: [("auc".to_string(), 0.5), ("ndcg@10".to_string(), 0.25)].into(),
             best: true,
             ..EpochRecord::default()
         };

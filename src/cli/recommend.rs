@@ -19,7 +19,7 @@ use write::{Format, List};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  recsys recommend --user N12345                         by the newest run
+  recsys recommend --user N14228                         by the newest run
   recsys recommend --run runs/mf --user 42 --user 43 --k 20
   recsys recommend --history 50,181,172                  somebody new who liked these items
   recsys recommend --user 42 --filter genre=Comedy --filter 'year>=1990'

@@ -77,6 +77,7 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     let Some(mut job) = job else {
         return finished(args);
     };
+    progress.watch(&job.config.training.validation_metric);
     // From here on there is something to save.
     interrupt.listen();
     let report = pipeline::train(

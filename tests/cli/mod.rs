@@ -103,7 +103,9 @@ impl Sandbox {
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(program());
-        command.current_dir(self.folder.path());
+        command
+            .current_dir(self.folder.path())
+            .env_remove("COLUMNS");
         command
     }
 
