@@ -41,6 +41,13 @@ impl Source<'_> {
     /// An error of building the model from `[model]`.
     pub fn explain_model(&self, error: &anyhow::Error) -> anyhow::Error {
         let message = plain(&format!("{error:#}"));
+        // Both halves name the key when it is unknown.
+        let message = match (message.find("parameter `"), message.find("unknown key `")) {
+            (Some(start), Some(end)) if start < end => {
+                format!("{}{}", &message[..start], &message[end..])
+            }
+            _ => message,
+        };
         let key = message
             .split_once("unknown key `")
             .or_else(|| message.split_once("parameter `"))
@@ -128,5 +135,19 @@ pub(super) fn plain(message: &str) -> String {
             );
         }
     }
-    message.to_string()
+    RUST_TYPES
+        .iter()
+        .find_map(|(theirs, ours)| Some(format!("{}{ours}", message.strip_suffix(theirs)?)))
+        .unwrap_or_else(|| message.to_string())
 }
+
+/// What serde expects, and how a person calls that.
+const RUST_TYPES: [(&str, &str); 7] = [
+    ("expected usize", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected u32", "expected a whole number"),
+    ("expected i64", "expected a whole number"),
+    ("expected f64", "expected a number"),
+    ("expected f32", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+];

@@ -153,7 +153,7 @@ fn filters_keep_what_meets_them() {
 fn unknown_users_and_items() {
     let sandbox = Sandbox::new();
     sandbox.trained();
-    assert_snapshot!(sandbox.fails("--quiet recommend --run run --user u0"), @"");
+    assert_snapshot!(sandbox.fails("--quiet recommend --run run --user u0"), @"error: unknown user `u0`; the nearest ids are u00, u01, u02. For somebody whom the training never saw, use --history");
     sandbox.write("ids.txt", "u01\n\nnobody\n");
     let error = sandbox.fails("--quiet recommend --run run --users ids.txt");
     assert!(

@@ -5,7 +5,38 @@ use insta::assert_snapshot;
 
 #[test]
 fn the_program_lists_its_commands() {
-    assert_snapshot!(Sandbox::new().ok("--help"), @"");
+    assert_snapshot!(Sandbox::new().ok("--help"), @r"
+    Trains, evaluates and serves recommenders on any GPU or on the CPU, from interaction logs to top-N
+    lists
+
+    Usage: recsys [OPTIONS] <COMMAND>
+
+    Commands:
+      train        Train a model, judge it beside popularity, and keep it in a run directory
+      eval         Judge the model of a run, from its directory alone
+      recommend    Recommend items to users of a run, or to somebody it never saw
+      data         Fetch public data sets, and look at data
+      devices      List the adapters that wgpu sees, and what `--device auto` takes
+      models       List the models with their parameters, defaults and papers
+      metrics      List the metrics with their formulas and papers
+      completions  Print a script that completes commands and options in your shell
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -q, --quiet    Say nothing on the way: only results and errors
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Examples:
+      recsys train --config configs/quickstart.toml    train, and see how good it is
+      recsys recommend --user N14228                   ten items for that user, by the newest run
+      recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
+      recsys data stats --config configs/quickstart.toml
+      recsys models                                    what can stand under [model]
+
+    Every command has examples of its own: recsys train --help
+    Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
+    ");
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Sandbox {
         let mut rows = String::from("user,item,time\n");
         for user in 0..40 {
             for step in 0..8 {
-                let item = (2 * (user * 5 + step * step + step) + user % 2) % 24;
+                let item = 2 * ((user * 5 + step * 7) % 12) + user % 2;
                 writeln!(rows, "u{user:02},i{item:02},{}", 1000 + 40 * step + user).unwrap();
             }
         }

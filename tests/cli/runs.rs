@@ -6,10 +6,10 @@ use insta::assert_snapshot;
 #[test]
 fn no_run_at_all() {
     let sandbox = Sandbox::new();
-    assert_snapshot!(sandbox.fails("eval"), @"");
-    assert_snapshot!(sandbox.fails("eval --run nowhere"), @"");
+    assert_snapshot!(sandbox.fails("eval"), @"error: there is no finished run in runs/; train one with `recsys train --config FILE`, or name one with --run");
+    assert_snapshot!(sandbox.fails("eval --run nowhere"), @"error: there is no run directory nowhere");
     std::fs::create_dir(sandbox.path("empty")).unwrap();
-    assert_snapshot!(sandbox.fails("recommend --run empty --all"), @"");
+    assert_snapshot!(sandbox.fails("recommend --run empty --all"), @"error: empty is no run directory, or a half-written one: it has no run.json");
 }
 
 #[test]
@@ -67,18 +67,15 @@ fn a_training_that_did_not_end_has_no_model() {
     let sandbox = Sandbox::new();
     sandbox.trained();
     std::fs::remove_file(sandbox.path("run/model.bpk")).unwrap();
-    assert_snapshot!(sandbox.fails("--quiet eval --run run"), @"");
-    assert_snapshot!(sandbox.fails("--quiet recommend --user u00"), @"");
+    assert_snapshot!(sandbox.fails("--quiet eval --run run"), @"error: the run run has no model: its training did not end; go on with `recsys train --resume run`");
+    assert_snapshot!(sandbox.fails("--quiet recommend --user u00"), @"error: there is no finished run in runs/; train one with `recsys train --config FILE`, or name one with --run");
 }
 
 #[test]
 fn a_run_is_never_overwritten() {
     let sandbox = Sandbox::new();
     sandbox.trained();
-    assert_snapshot!(
-        sandbox.fails("train --config config.toml --output run"),
-        @""
-    );
+    assert_snapshot!(sandbox.fails("train --config config.toml --output run"), @"error: run already holds a run; choose another --output, or go on with `recsys train --resume run`");
 }
 
 #[test]
