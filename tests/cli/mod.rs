@@ -131,13 +131,14 @@ impl Sandbox {
         outcome.out
     }
 
-    /// Runs what must fail with status 1; returns the error, its last line.
+    /// Runs what must fail with status 1; returns the error, which comes last.
     pub fn fails(&self, arguments: &str) -> String {
         let outcome = self.run(arguments);
         assert_eq!(outcome.status, 1, "{arguments}: {}", outcome.err);
         assert_eq!(outcome.out, "", "{arguments}");
-        let at = outcome.err.rfind("error: ").expect("an error is told");
-        outcome.err[at..].trim_end().to_string()
+        let lines: Vec<_> = outcome.err.lines().collect();
+        let at = lines.iter().rposition(|l| l.starts_with("error: "));
+        lines[at.expect("an error is told")..].join("\n")
     }
 
     /// A quick training into `run`.
