@@ -4,6 +4,11 @@ use clap::Parser;
 use recsys::cli::{Cli, output, run};
 use std::process::ExitCode;
 
+/// A training step makes and drops large tensors; the system's allocator
+/// gives their pages back each time and pays for it with page faults.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(status) => ExitCode::from(status),
