@@ -151,7 +151,7 @@ fn typed() -> String {
 /// `None` when there is nothing left to do.
 fn resume(args: &Args, dir: &Path, quiet: bool) -> Result<Option<Job>> {
     let run = RunDir::open(dir)?;
-    if run.file.state == State::Complete {
+    if run.file.state == State::Complete && run.has_model() {
         output::note(&format!("{} is complete already", dir.display()));
         return Ok(None);
     }
