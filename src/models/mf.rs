@@ -42,6 +42,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
         ),
         ("temperature", "divides scores before a softmax"),
         (
+            "hardest_negative",
+            "bpr: learn from the highest-scored of the negatives alone (dynamic negative sampling)",
+        ),
+        (
             "logq_correction",
             "corrects in-batch negatives for their popularity",
         ),
@@ -65,6 +69,7 @@ pub struct Mf {
     pub regularization: f64,
     pub init_deviation: f32,
     pub temperature: f64,
+    pub hardest_negative: bool,
     pub logq_correction: bool,
 }
 
@@ -77,6 +82,7 @@ impl Default for Mf {
             regularization: 0.0,
             init_deviation: 0.01,
             temperature: 1.0,
+            hardest_negative: false,
             logq_correction: true,
         }
     }
@@ -94,6 +100,10 @@ impl Mf {
             "`init_deviation` must be above 0"
         );
         ensure!(self.temperature > 0.0, "`temperature` must be above 0");
+        ensure!(
+            !self.hardest_negative || self.loss == Loss::Bpr,
+            "`hardest_negative` is for `loss = \"bpr\"`"
+        );
         Ok(())
     }
 
@@ -127,6 +137,7 @@ impl ModelSpec for Mf {
         let objective = Objective {
             loss: self.loss,
             temperature: self.temperature,
+            hardest_negative: self.hardest_negative,
             logq_correction: self.logq_correction,
         };
         pairwise::fit(Box::new(network), objective, context)

@@ -100,6 +100,10 @@ const PARAMS: &[(&str, &str)] = &[
     ),
     ("temperature", "divides scores before a softmax"),
     (
+        "hardest_negative",
+        "bpr: learn from the highest-scored of the negatives alone (dynamic negative sampling)",
+    ),
+    (
         "pretrained_gmf",
         "run directory of a `gmf` on the same data and split to start from",
     ),
@@ -128,6 +132,7 @@ pub struct Params {
     pub regularization: f64,
     pub init_deviation: f32,
     pub temperature: f64,
+    pub hardest_negative: bool,
     /// Empty does not pre-train.
     pub pretrained_gmf: String,
     /// Empty does not pre-train.
@@ -145,6 +150,7 @@ impl Default for Params {
             regularization: 0.0,
             init_deviation: 0.01,
             temperature: 1.0,
+            hardest_negative: false,
             pretrained_gmf: String::new(),
             pretrained_mlp: String::new(),
         }
@@ -186,6 +192,10 @@ fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
     ensure!(
         params.loss != Loss::InBatchSoftmax,
         "`loss = \"in_batch_softmax\"` needs a score that is an inner product; use model `mf`, or `loss = \"softmax\"`"
+    );
+    ensure!(
+        !params.hardest_negative || params.loss == Loss::Bpr,
+        "`hardest_negative` is for `loss = \"bpr\"`"
     );
     ensure!(
         (kind.gmf && kind.mlp)
@@ -300,6 +310,7 @@ impl ModelSpec for Spec {
         let objective = Objective {
             loss: self.params.loss,
             temperature: self.params.temperature,
+            hardest_negative: self.params.hardest_negative,
             logq_correction: false,
         };
         pairwise::fit(Box::new(network), objective, context)

@@ -65,6 +65,8 @@ pub struct Objective {
     pub loss: Loss,
     /// Divides scores before a softmax.
     pub temperature: f64,
+    /// Learn from the highest-scored of an example's negatives alone.
+    pub hardest_negative: bool,
     /// Subtracts the log-probability of an item from its score as an in-batch
     /// negative, which are drawn by popularity.
     pub logq_correction: bool,

@@ -165,6 +165,7 @@ impl Trainable for PairTask<'_> {
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
                 let loss = match sampled {
                     Loss::Bce => losses::bce(scores, smoothing),
+                    Loss::Bpr if self.objective.hardest_negative => losses::bpr_hardest(scores),
                     Loss::Bpr => losses::bpr(scores),
                     _ => losses::softmax(scores / self.objective.temperature, smoothing),
                 };
