@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(
             text(Format::Table),
             "user u1\nrank  item  title          score\n   1  a     Heat, \"1995\"  1.0000\n   \
-             2  b                    0.5000\n\nuser u2\nnothing left to recommend\n"
+             2  b                   0.5000\n\nuser u2\nnothing left to recommend\n"
         );
     }
 
