@@ -41,6 +41,7 @@ use crate::report::{DataSummary, Provenance, Report};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The format that this version writes, and the highest that it reads.
@@ -69,6 +70,8 @@ pub enum State {
 pub struct RunFile {
     pub format: u64,
     pub state: State,
+    /// Of `config.toml`: half of a config is a config too, but of another run.
+    pub config_sha256: String,
     pub data: DataSummary,
     pub provenance: Provenance,
 }
@@ -133,17 +136,19 @@ impl RunDir {
         ids::write(path, "items", &data.items, data.item_features.as_ref())?;
         features::write(path, data)?;
         split::write(path, &data.split)?;
-        let mut run = Self {
+        let config = config.to_toml()?;
+        let run = Self {
             path: path.to_path_buf(),
             file: RunFile {
                 format: FORMAT,
                 state: State::Training,
+                config_sha256: sha256(&config),
                 data: summary,
                 provenance,
             },
         };
         run.write_file()?;
-        fsio::write_atomic_bytes(&run.path.join(CONFIG), config.to_toml()?.as_bytes())?;
+        fsio::write_atomic_bytes(&run.path.join(CONFIG), config.as_bytes())?;
         Ok(run)
     }
 
@@ -191,9 +196,18 @@ impl RunDir {
     /// The config of the run, with every default filled in.
     ///
     /// # Errors
-    /// Missing, damaged, or with keys that this version does not have.
+    /// Missing, changed since the training began, or with keys that this
+    /// version does not have.
     pub fn config(&self) -> Result<Config> {
-        Config::load(&self.path.join(CONFIG), &[])
+        let path = self.path.join(CONFIG);
+        let text = fsio::read_text(&path)?;
+        ensure!(
+            sha256(&text) == self.file.config_sha256,
+            "{} is damaged or was changed since the run was made; to train otherwise, train anew \
+             with `recsys train --config`",
+            path.display()
+        );
+        Config::parse(&text, &path.display().to_string(), &[])
     }
 
     /// Ids, features and split.
@@ -272,9 +286,13 @@ impl RunDir {
 
     /// # Errors
     /// A disk that is full or not writable.
-    pub fn write_file(&mut self) -> Result<()> {
+    pub fn write_file(&self) -> Result<()> {
         write_json(&self.path.join(RUN), &self.file)
     }
+}
+
+fn sha256(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
