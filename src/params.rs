@@ -37,12 +37,12 @@ impl Param {
     pub fn normal(
         name: &str,
         shape: [usize; 2],
-        deviation: f32,
+        deviation: f64,
         rng: &mut Rng,
         device: &Device,
     ) -> Self {
         let values = (0..shape[0] * shape[1])
-            .map(|_| rng.normal() * deviation)
+            .map(|_| rng.normal() * deviation as f32)
             .collect();
         Self::new(name, shape, values, device)
     }

@@ -67,7 +67,7 @@ pub struct Mf {
     pub biases: bool,
     pub loss: Loss,
     pub regularization: f64,
-    pub init_deviation: f32,
+    pub init_deviation: f64,
     pub temperature: f64,
     pub hardest_negative: bool,
     pub logq_correction: bool,

@@ -130,7 +130,7 @@ pub struct Params {
     pub dropout: f64,
     pub loss: Loss,
     pub regularization: f64,
-    pub init_deviation: f32,
+    pub init_deviation: f64,
     pub temperature: f64,
     pub hardest_negative: bool,
     /// Empty does not pre-train.
