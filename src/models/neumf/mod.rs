@@ -24,59 +24,38 @@ use std::path::Path;
 
 const CITATION: &str = "He et al., Neural collaborative filtering, WWW 2017";
 
-pub const GMF: ModelEntry = ModelEntry {
-    name: "gmf",
-    summary: "generalized matrix factorization: a learned weight for each dimension of the inner product",
-    citation: CITATION,
-    params: PARAMS,
-    gradient: true,
-    defaults: crate::models::params::defaults::<Params>,
-    build: |table| {
-        build(
-            Kind {
-                gmf: true,
-                mlp: false,
-            },
-            table,
-        )
-    },
-};
+pub const GMF: ModelEntry = entry(
+    "gmf",
+    "generalized matrix factorization: a learned weight for each dimension of the inner product",
+    |table| build(Kind::GMF, table),
+);
 
-pub const MLP: ModelEntry = ModelEntry {
-    name: "mlp",
-    summary: "multi-layer perceptron over concatenated user and item embeddings",
-    citation: CITATION,
-    params: PARAMS,
-    gradient: true,
-    defaults: crate::models::params::defaults::<Params>,
-    build: |table| {
-        build(
-            Kind {
-                gmf: false,
-                mlp: true,
-            },
-            table,
-        )
-    },
-};
+pub const MLP: ModelEntry = entry(
+    "mlp",
+    "multi-layer perceptron over concatenated user and item embeddings",
+    |table| build(Kind::MLP, table),
+);
 
-pub const NEUMF: ModelEntry = ModelEntry {
-    name: "neumf",
-    summary: "neural matrix factorization: GMF and MLP fused in the last layer",
-    citation: CITATION,
-    params: PARAMS,
-    gradient: true,
-    defaults: crate::models::params::defaults::<Params>,
-    build: |table| {
-        build(
-            Kind {
-                gmf: true,
-                mlp: true,
-            },
-            table,
-        )
-    },
-};
+pub const NEUMF: ModelEntry = entry(
+    "neumf",
+    "neural matrix factorization: GMF and MLP fused in the last layer",
+    |table| build(Kind::NEUMF, table),
+);
+
+type Build = fn(toml::Table) -> Result<Box<dyn ModelSpec>>;
+
+/// What the three models have in common.
+const fn entry(name: &'static str, summary: &'static str, build: Build) -> ModelEntry {
+    ModelEntry {
+        name,
+        summary,
+        citation: CITATION,
+        params: PARAMS,
+        gradient: true,
+        defaults: crate::models::params::defaults::<Params>,
+        build,
+    }
+}
 
 const PARAMS: &[(&str, &str)] = &[
     ("embedding_dim", "width of the GMF embeddings"),
@@ -118,6 +97,21 @@ const PARAMS: &[(&str, &str)] = &[
 struct Kind {
     gmf: bool,
     mlp: bool,
+}
+
+impl Kind {
+    const GMF: Self = Self {
+        gmf: true,
+        mlp: false,
+    };
+    const MLP: Self = Self {
+        gmf: false,
+        mlp: true,
+    };
+    const NEUMF: Self = Self {
+        gmf: true,
+        mlp: true,
+    };
 }
 
 /// Parameters of `gmf`, `mlp` and `neumf`.
