@@ -12,6 +12,7 @@
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data |
 //! | [`sampling`] | negatives, never a positive |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
+//! | [`kernels`] | fused operations, each with the plain one as its test |
 //! | [`params`], [`tape`], [`optim`] | parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
@@ -43,6 +44,7 @@ pub mod evaluation;
 pub mod event;
 pub mod fsio;
 pub mod ids;
+pub mod kernels;
 pub mod losses;
 pub mod metrics;
 pub mod model;

@@ -85,6 +85,15 @@ impl Param {
         self.value = Some(f(value));
     }
 
+    /// Replaces the values by those of a fused kernel, row-major.
+    ///
+    /// # Panics
+    /// When they do not fill the shape: the kernel is at fault.
+    pub fn set_host(&mut self, values: Vec<f32>) {
+        let shape = self.shape();
+        self.update(|old| Tensor::from_data(TensorData::new(values, shape), &old.device()));
+    }
+
     /// Row-major values on the host.
     ///
     /// # Errors
@@ -100,7 +109,7 @@ impl Param {
         let values = from
             .f32(&format!("{prefix}{}", self.name), &shape)?
             .to_vec();
-        self.update(|old| Tensor::from_data(TensorData::new(values, shape), &old.device()));
+        self.set_host(values);
         Ok(())
     }
 

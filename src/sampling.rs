@@ -6,6 +6,7 @@ use crate::ids::UserIdx;
 use crate::seed::Rng;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// From which distribution negatives come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ impl Alias {
 pub struct NegativeSampler {
     alias: Option<Alias>,
     /// Sorted by item inside each user.
-    positives: Interactions,
+    positives: Arc<Interactions>,
     /// Probability of each item before rejection.
     probabilities: Option<Vec<f32>>,
 }
@@ -75,14 +76,19 @@ const BLOCKS_PER_DRAW: u64 = 64;
 const MAX_TRIES: usize = 64;
 
 impl NegativeSampler {
+    /// For training interactions that are sorted by item inside each user.
+    ///
     /// # Errors
     /// A user who has every item, so that there is no negative.
-    pub fn new(train: &Interactions, sampling: NegativeSampling, alpha: f64) -> Result<Self> {
-        let positives = train.sorted_by_item();
+    pub fn new(
+        positives: Arc<Interactions>,
+        sampling: NegativeSampling,
+        alpha: f64,
+    ) -> Result<Self> {
         let full = (0..positives.num_users() as u32).find(|&u| {
-            let mut items = positives.items_of(UserIdx(u)).to_vec();
-            items.dedup();
+            let items = positives.items_of(UserIdx(u));
             items.len() >= positives.num_items
+                && 1 + items.windows(2).filter(|w| w[0] != w[1]).count() >= positives.num_items
         });
         if let Some(user) = full {
             bail!(
@@ -91,7 +97,7 @@ impl NegativeSampler {
                 positives.num_items
             );
         }
-        let weights: Vec<f64> = train
+        let weights: Vec<f64> = positives
             .item_counts()
             .iter()
             .map(|&c| f64::from(c).powf(alpha))
@@ -141,6 +147,21 @@ impl NegativeSampler {
         self.draw_from_complement(&mut rng, user)
     }
 
+    /// Draws the negatives of a run of examples: `items` is row-major
+    /// `[positive, negative, ...]`, and the negatives of the example at place
+    /// `first + i`, which belongs to `users[i]`, are the draws
+    /// `(first + i) * negatives..` of `stream`.
+    pub fn fill(&self, stream: &Rng, first: u64, users: &[u32], items: &mut [u32]) {
+        let width = items.len() / users.len().max(1);
+        let rows = users.iter().zip(items.chunks_exact_mut(width));
+        for (place, (&user, row)) in (first..).zip(rows) {
+            let number = place * (width as u64 - 1);
+            for (slot, number) in row[1..].iter_mut().zip(number..) {
+                *slot = self.draw(stream, number, user);
+            }
+        }
+    }
+
     /// Uniform over the items that the user does not have: for users with
     /// nearly all of them, for whom rejection would not end.
     fn draw_from_complement(&self, rng: &mut Rng, user: u32) -> u32 {
@@ -172,10 +193,14 @@ mod tests {
         }
     }
 
+    fn sorted(log: &Interactions) -> Arc<Interactions> {
+        Arc::new(log.sorted_by_item())
+    }
+
     #[test]
     fn the_only_negative_is_found() {
         let train = log(vec![0, 4], vec![4, 0, 1, 3], 5);
-        let sampler = NegativeSampler::new(&train, NegativeSampling::Uniform, 0.0).unwrap();
+        let sampler = NegativeSampler::new(sorted(&train), NegativeSampling::Uniform, 0.0).unwrap();
         let stream = Seed(1).stream("negatives");
         assert!((0..200).all(|n| sampler.draw(&stream, n, 0) == 2));
         assert_eq!(sampler.draw_from_complement(&mut stream.at(0), 0), 2);
@@ -184,7 +209,7 @@ mod tests {
     #[test]
     fn a_user_with_every_item_is_an_error() {
         let train = log(vec![0, 1, 4], vec![0, 2, 0, 1], 3);
-        let error = NegativeSampler::new(&train, NegativeSampling::Uniform, 0.0)
+        let error = NegativeSampler::new(sorted(&train), NegativeSampling::Uniform, 0.0)
             .err()
             .unwrap();
         assert!(error.to_string().contains("user number 1"), "{error}");
@@ -197,7 +222,8 @@ mod tests {
         items.extend([1; 4]);
         items.extend([2; 9]);
         let train = log(vec![0, 14, 14], items, 4);
-        let sampler = NegativeSampler::new(&train, NegativeSampling::Popularity, 0.5).unwrap();
+        let sampler =
+            NegativeSampler::new(sorted(&train), NegativeSampling::Popularity, 0.5).unwrap();
         let stream = Seed(1).stream("negatives");
         let mut counts = [0f64; 4];
         for n in 0..60_000 {
@@ -217,7 +243,7 @@ mod tests {
         ) {
             let train = log(vec![0, items.len()], items, 20);
             let kind = if popular { NegativeSampling::Popularity } else { NegativeSampling::Uniform };
-            let sampler = NegativeSampler::new(&train, kind, 0.75).unwrap();
+            let sampler = NegativeSampler::new(sorted(&train), kind, 0.75).unwrap();
             let stream = Seed(seed).stream("negatives");
             for n in 0..50 {
                 prop_assert!(!train.items.contains(&sampler.draw(&stream, n, 0)));

@@ -7,6 +7,10 @@
 //! 3", SC 2011): a value depends only on seed, stream and position, never on
 //! the thread or the device that asks, and a run can resume anywhere.
 
+mod permutation;
+
+pub use permutation::Permutation;
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 

@@ -116,18 +116,34 @@ impl Interactions {
     }
 
     /// The same interactions with each user's items sorted by index, for
-    /// membership tests by binary search.
+    /// membership tests by binary search; without timestamps.
     pub fn sorted_by_item(&self) -> Self {
         let mut sorted = Self {
-            weights: None,
+            offsets: self.offsets.clone(),
+            items: self.items.clone(),
+            weights: self.weights.clone(),
             timestamps: None,
-            ..self.clone()
+            num_items: self.num_items,
         };
         for u in 0..self.num_users() {
             let range = self.offsets[u]..self.offsets[u + 1];
-            sorted.items[range].sort_unstable();
+            match &mut sorted.weights {
+                None => sorted.items[range].sort_unstable(),
+                Some(weights) => {
+                    sort_both(&mut sorted.items[range.clone()], &mut weights[range]);
+                }
+            }
         }
         sorted
+    }
+}
+
+/// Sorts items and their weights by item, equal ones in their order.
+fn sort_both(items: &mut [u32], weights: &mut [f32]) {
+    let mut rows: Vec<(u32, f32)> = items.iter().copied().zip(weights.iter().copied()).collect();
+    rows.sort_by_key(|row| row.0);
+    for ((item, weight), row) in items.iter_mut().zip(weights).zip(rows) {
+        (*item, *weight) = row;
     }
 }
 
@@ -159,6 +175,8 @@ mod tests {
         assert_eq!(log.items_of(UserIdx(2)), [0u32; 0]);
         assert_eq!(log.items_of(UserIdx(9)), [0u32; 0]);
         assert_eq!(log.user_column(), [0, 1, 1]);
-        assert_eq!(log.sorted_by_item().items, [2, 4, 5]);
+        let sorted = log.sorted_by_item();
+        assert_eq!(sorted.items, [2, 4, 5]);
+        assert_eq!(sorted.weights, Some(vec![2.0, 4.0, 1.0]));
     }
 }

@@ -6,6 +6,7 @@
 mod formulas;
 mod schedule;
 
+pub use formulas::{apply, num_states};
 pub use schedule::{Schedule, ScheduleConfig};
 
 use crate::params::Param;
@@ -65,6 +66,49 @@ impl Optimizer {
         self.steps
     }
 
+    pub fn config(&self) -> &OptimizerConfig {
+        &self.config
+    }
+
+    /// Counts a step that a fused kernel took.
+    pub fn count_step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// The states of a parameter on the host, row-major and in the formula's
+    /// order; zeros before its first update.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn host_states(&self, param: &Param) -> Result<Vec<Vec<f32>>> {
+        match self.states.get(param.name()) {
+            Some(states) => states
+                .iter()
+                .map(|s| crate::params::host(s.clone()))
+                .collect(),
+            None => {
+                let [rows, columns] = param.shape();
+                Ok(vec![
+                    vec![0.0; rows * columns];
+                    num_states(self.config.kind)
+                ])
+            }
+        }
+    }
+
+    /// Puts a fused kernel's states in place.
+    ///
+    /// # Panics
+    /// When they are not of the parameter's shape: the kernel is at fault.
+    pub fn set_host_states(&mut self, param: &Param, states: Vec<Vec<f32>>) {
+        let (shape, device) = (param.shape(), param.value().device());
+        let tensors = states
+            .into_iter()
+            .map(|s| Tensor::from_data(TensorData::new(s, shape), &device));
+        self.states
+            .insert(param.name().to_string(), tensors.collect());
+    }
+
     /// One update of every parameter that has a gradient.
     ///
     /// # Panics
@@ -109,14 +153,14 @@ impl Optimizer {
             .entry(param.name().to_string())
             .or_insert_with(|| {
                 let like = param.value();
-                (0..formulas::num_states(config.kind))
+                (0..num_states(config.kind))
                     .map(|_| like.zeros_like())
                     .collect()
             });
         let Some(rows) = rows else {
             let old = std::mem::take(states);
             param.update(|value| {
-                let (value, new) = formulas::apply(&config, value, grad, old, rate, steps);
+                let (value, new) = apply(&config, value, grad, old, rate, steps);
                 *states = new;
                 value
             });
@@ -127,7 +171,7 @@ impl Optimizer {
             .map(|s| s.clone().select(0, rows.clone()))
             .collect();
         let value = param.value().select(0, rows.clone());
-        let (value, new) = formulas::apply(&config, value, grad, old, rate, steps);
+        let (value, new) = apply(&config, value, grad, old, rate, steps);
         param.update(|table| assign(table, &rows, value));
         for (state, new) in states.iter_mut().zip(new) {
             // The table's only handle, so that the rows are written in place.
@@ -167,7 +211,7 @@ impl Optimizer {
             .context("the optimizer's step count is not a number")?;
         for param in params {
             let key = |i: usize| format!("optimizer/{}/{i}", param.name());
-            let count = formulas::num_states(self.config.kind);
+            let count = num_states(self.config.kind);
             if count == 0 || !from.tensors.contains_key(&key(0)) {
                 // A parameter that has not been updated yet.
                 continue;

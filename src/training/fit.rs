@@ -1,7 +1,7 @@
 //! Epochs, steps, validation, early stopping, checkpoints.
 
 use super::state::{self, Best, Progress};
-use super::{CheckpointSink, Trainable, TrainingConfig, TrainingSummary};
+use super::{CheckpointSink, FusedStep, StepLoss, Trainable, TrainingConfig, TrainingSummary};
 use crate::event::{EpochRecord, Event, Observer};
 use crate::metrics::MetricSpec;
 use crate::model::Validate;
@@ -12,6 +12,7 @@ use crate::tape::Tape;
 use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Steps between two readings of the loss: a reading waits for the device.
@@ -52,6 +53,8 @@ struct Run {
     optimizer: Optimizer,
     schedule: ScheduleConfig,
     steps: usize,
+    /// Whether the task steps in kernels of its own.
+    fused: bool,
     progress: Progress,
     saved: Instant,
 }
@@ -67,6 +70,7 @@ impl Run {
             None => Progress::default(),
         };
         Ok(Self {
+            fused: task.fuse(&optimizer)?,
             tape: Tape::training(around.device, config.updates),
             optimizer,
             schedule: config.schedule_config(steps),
@@ -88,7 +92,11 @@ impl Run {
             interactions: task.num_examples(),
         });
         let first = self.progress.step * around.config.batch_size;
-        if self.steps_of(task, around)? {
+        let interrupted = self.steps_of(task, around)?;
+        if self.fused {
+            task.write_back(&mut self.optimizer)?;
+        }
+        if interrupted {
             self.save(task, around)?;
             return Ok(true);
         }
@@ -128,16 +136,10 @@ impl Run {
             let step = self.progress.step;
             let places = step * batch_size..((step + 1) * batch_size).min(task.num_examples());
             let size = places.len();
-            let before = self.optimizer.steps();
-            self.tape.begin(around.seed.indexed("dropout", before));
-            let loss = task.loss(&mut self.tape, places);
-            let grads = loss.backward();
-            let rate = self.schedule.rate(before);
-            self.optimizer
-                .step(task.params_mut(), self.tape.take_leaves(), &grads, rate);
-            pending.push(loss.inner(), size);
-            self.progress.step += 1;
             let stop = around.observer.stop_requested();
+            let loss = self.step(task, around, places, stop)?;
+            pending.push(loss, size);
+            self.progress.step += 1;
             let read = pending.len() == READ_EVERY || self.progress.step == self.steps || stop;
             let loss = if read {
                 Some(self.read(&mut pending, around.config)?)
@@ -156,6 +158,34 @@ impl Run {
             }
         }
         Ok(false)
+    }
+
+    /// One step; `last` when the epoch ends or pauses after it.
+    fn step(
+        &mut self,
+        task: &mut dyn Trainable,
+        around: &Loop<'_>,
+        places: Range<usize>,
+        last: bool,
+    ) -> Result<StepLoss> {
+        let before = self.optimizer.steps();
+        let rate = self.schedule.rate(before);
+        if self.fused {
+            let step = FusedStep {
+                number: before + 1,
+                learning_rate: rate,
+                last: last || self.progress.step + 1 == self.steps,
+            };
+            let loss = task.fused_step(places, step)?;
+            self.optimizer.count_step();
+            return Ok(loss);
+        }
+        self.tape.begin(around.seed.indexed("dropout", before));
+        let loss = task.loss(&mut self.tape, places);
+        let grads = loss.backward();
+        self.optimizer
+            .step(task.params_mut(), self.tape.take_leaves(), &grads, rate);
+        Ok(StepLoss::Device(Box::new(loss.inner())))
     }
 
     /// Adds what is pending to the epoch's loss and returns its mean.
@@ -273,12 +303,12 @@ fn value_of(metrics: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
 /// Losses that have not been read back from the device.
 #[derive(Default)]
 struct Pending {
-    losses: Vec<Tensor<1>>,
+    losses: Vec<StepLoss>,
     sizes: Vec<usize>,
 }
 
 impl Pending {
-    fn push(&mut self, loss: Tensor<1>, size: usize) {
+    fn push(&mut self, loss: StepLoss, size: usize) {
         self.losses.push(loss);
         self.sizes.push(size);
     }
@@ -287,14 +317,25 @@ impl Pending {
         self.losses.len()
     }
 
+    /// All losses on the device come back in one reading.
     fn take(&mut self) -> Result<Vec<(f32, usize)>> {
-        if self.losses.is_empty() {
-            return Ok(Vec::new());
-        }
-        let losses = host(Tensor::cat(std::mem::take(&mut self.losses), 0))?;
-        Ok(losses
-            .into_iter()
-            .zip(std::mem::take(&mut self.sizes))
-            .collect())
+        let losses = std::mem::take(&mut self.losses);
+        let on_device: Vec<_> = losses
+            .iter()
+            .filter_map(|loss| match loss {
+                StepLoss::Device(loss) => Some(loss.as_ref().clone()),
+                StepLoss::Host(_) => None,
+            })
+            .collect();
+        let mut read = if on_device.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            host(Tensor::cat(on_device, 0))?.into_iter()
+        };
+        let values = losses.into_iter().map(|loss| match loss {
+            StepLoss::Host(value) => value,
+            StepLoss::Device(_) => read.next().unwrap_or(f32::NAN),
+        });
+        Ok(values.zip(std::mem::take(&mut self.sizes)).collect())
     }
 }

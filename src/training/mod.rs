@@ -9,6 +9,7 @@ pub use fit::{Loop, fit};
 
 use crate::event::EpochRecord;
 use crate::model::Recommender;
+use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::Tape;
@@ -34,8 +35,55 @@ pub trait Trainable {
     /// Mean loss over the examples at these places in the epoch's order.
     fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Tensor<1>;
 
+    /// Takes weights and optimizer state over into kernels that compute loss,
+    /// gradient and update at once; `false` where there are none for this
+    /// model, these settings or this device, and the loop goes by
+    /// [`Self::loss`]. From then on, [`Self::params`] and the optimizer are
+    /// out of date until [`Self::write_back`].
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn fuse(&mut self, _: &Optimizer) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// One step of those kernels.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn fused_step(&mut self, _: Range<usize>, _: FusedStep) -> Result<StepLoss> {
+        unreachable!("only called when `fuse` has said that there are kernels")
+    }
+
+    /// Brings parameters and optimizer up to date with the kernels.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn write_back(&mut self, _: &mut Optimizer) -> Result<()> {
+        Ok(())
+    }
+
     /// The model with the weights that it has now.
     fn recommender(&self) -> &dyn Recommender;
+}
+
+/// What a fused step must know of the training.
+#[derive(Clone, Copy, Debug)]
+pub struct FusedStep {
+    /// Counts from 1 over the whole training.
+    pub number: u64,
+    pub learning_rate: f64,
+    /// Whether [`Trainable::write_back`] comes before the next step, so that
+    /// nothing of that needs to be prepared.
+    pub last: bool,
+}
+
+/// The mean loss of a step, where it is.
+#[derive(Clone, Debug)]
+pub enum StepLoss {
+    Host(f32),
+    /// Still on its way; reading it waits for the device.
+    Device(Box<Tensor<1>>),
 }
 
 /// How a training went; `Default` for models that need none.

@@ -1,20 +1,28 @@
 //! What all models of user-item pairs share: examples, negatives, losses,
 //! and serving users that training never saw.
 
+mod examples;
 mod recommender;
 mod task;
+
+pub use examples::Examples;
+pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{Factors, FitContext, Fitted, ModelData, Recommender};
+use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
+use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use crate::training::{self, Loop};
+use crate::training::{self, FusedStep, Loop, StepLoss, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
-use recommender::{PairRecommender, SCALE, Scale};
+use recommender::{PairRecommender, SCALE};
+use std::ops::Range;
+use std::sync::Arc;
 use task::PairTask;
 
 /// A network that scores user-item pairs.
@@ -57,6 +65,47 @@ pub trait PairNetwork: Send + Sync {
     fn factors(&self) -> Option<Factors> {
         None
     }
+
+    /// Kernels that train this network, from its weights and the optimizer's
+    /// state as they are; `None` where the plain operations must do.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn fuse(&self, _: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        Ok(None)
+    }
+}
+
+/// What fused kernels are made for.
+pub struct Fuse<'a> {
+    pub objective: Objective,
+    pub config: &'a TrainingConfig,
+    pub optimizer: &'a Optimizer,
+    pub scale: Option<Scale>,
+    pub device: &'a Device,
+    /// Of the run: step `n` takes its dropout from
+    /// `seed.indexed("dropout", n - 1)`.
+    pub seed: Seed,
+}
+
+/// Weights and optimizer state in the form that fused kernels train.
+pub trait FusedPairs: Send + Sync {
+    /// One step on the examples at these places.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn step(
+        &mut self,
+        examples: &Examples,
+        places: Range<usize>,
+        step: FusedStep,
+    ) -> Result<StepLoss>;
+
+    /// Brings parameters and optimizer up to date.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn write_back(&mut self, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<()>;
 }
 
 /// What a pair model is trained for.
@@ -83,33 +132,31 @@ pub fn fit(
 ) -> Result<Fitted> {
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
+    let config = context.training;
+    let log = Arc::new(train.sorted_by_item());
     let sampler = if objective.loss == Loss::Mse {
         None
     } else {
-        let config = context.training;
-        Some(NegativeSampler::new(
-            train,
-            config.negative_sampling,
-            config.popularity_alpha,
-        )?)
+        let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
+        Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
     let total = train.len().max(1) as f32;
     let counts = train.item_counts();
     let mut task = PairTask {
-        users: train.user_column(),
-        order: Vec::new(),
-        negatives: context.seed.stream("negatives"),
+        examples: Examples::new(log.clone(), sampler, config.negatives),
         log_probabilities: counts
             .iter()
             .map(|&c| (c.max(1) as f32 / total).ln())
             .collect(),
-        recommender: PairRecommender::new(network, train, scale, context.device),
+        recommender: PairRecommender::new(network, log, scale, context.device),
         objective,
-        config: context.training,
-        sampler,
+        config,
+        device: context.device,
+        seed: context.seed,
+        fused: None,
     };
     let around = Loop {
-        config: context.training,
+        config,
         device: context.device,
         seed: context.seed,
         observer: context.observer,
@@ -163,6 +210,9 @@ pub fn load(
         None
     };
     Ok(Box::new(PairRecommender::new(
-        network, data.train, scale, device,
+        network,
+        Arc::new(data.train.sorted_by_item()),
+        scale,
+        device,
     )))
 }

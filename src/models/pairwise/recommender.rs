@@ -11,7 +11,7 @@ use crate::tensors::NamedTensors;
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// From a network's score to the scale of the data.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +43,11 @@ impl Scale {
             highest: ratings.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         }
     }
+
+    /// From a rating to what the network is trained on.
+    pub fn normalized(&self, rating: f32) -> f32 {
+        (rating - self.mean) / self.deviation
+    }
 }
 
 pub const SCALE: &str = "rating_scale";
@@ -50,7 +55,8 @@ pub const SCALE: &str = "rating_scale";
 /// A fitted network with what serving needs of the training data.
 pub struct PairRecommender {
     pub network: Box<dyn PairNetwork>,
-    pub train: Interactions,
+    /// What the model was fitted on, in any order inside a user.
+    train: Arc<Interactions>,
     pub scale: Option<Scale>,
     device: Device,
     neighbors: OnceLock<Neighbors>,
@@ -59,13 +65,13 @@ pub struct PairRecommender {
 impl PairRecommender {
     pub fn new(
         network: Box<dyn PairNetwork>,
-        train: &Interactions,
+        train: Arc<Interactions>,
         scale: Option<Scale>,
         device: &Device,
     ) -> Self {
         Self {
             network,
-            train: train.clone(),
+            train,
             scale,
             device: device.clone(),
             neighbors: OnceLock::new(),

@@ -1,60 +1,33 @@
-//! Examples, negatives and the loss of a batch of pairs.
+//! The loss of a batch of pairs, by the tape or by a network's own kernels.
 
-use super::Objective;
+use super::examples::Examples;
 use super::recommender::PairRecommender;
+use super::{Fuse, FusedPairs, Objective};
 use crate::losses::{self, Loss};
 use crate::model::Recommender;
+use crate::optim::Optimizer;
 use crate::params::Param;
-use crate::sampling::NegativeSampler;
-use crate::seed::{Rng, Seed};
+use crate::seed::Seed;
 use crate::tape::Tape;
-use crate::training::{Trainable, TrainingConfig};
-use burn::tensor::Tensor;
+use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
+use anyhow::Result;
+use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The examples of a pair model: all training interactions, in an order of
-/// their own in each epoch.
+/// A pair model in training.
 pub struct PairTask<'a> {
     pub recommender: PairRecommender,
     pub objective: Objective,
     pub config: &'a TrainingConfig,
-    pub users: Vec<u32>,
-    pub order: Vec<u32>,
-    pub sampler: Option<NegativeSampler>,
-    pub negatives: Rng,
+    pub device: &'a Device,
+    pub seed: Seed,
+    pub examples: Examples,
     pub log_probabilities: Vec<f32>,
+    pub fused: Option<Box<dyn FusedPairs>>,
 }
 
 impl PairTask<'_> {
-    fn examples(&self, places: Range<usize>) -> (Vec<u32>, Vec<u32>) {
-        let rows = &self.order[places];
-        let users = rows.iter().map(|&r| self.users[r as usize]).collect();
-        let items = rows
-            .iter()
-            .map(|&r| self.recommender.train.items[r as usize])
-            .collect();
-        (users, items)
-    }
-
-    /// Row-major `[positive, negative, ...]` of each example.
-    fn with_negatives(&self, first: usize, users: &[u32], items: &[u32]) -> Vec<u32> {
-        let sampler = self
-            .sampler
-            .as_ref()
-            .expect("losses that sample have a sampler");
-        let width = self.config.negatives + 1;
-        let mut all = vec![0; items.len() * width];
-        all.par_chunks_mut(width).enumerate().for_each(|(i, row)| {
-            row[0] = items[i];
-            for (k, slot) in row[1..].iter_mut().enumerate() {
-                let number = ((first + i) * self.config.negatives + k) as u64;
-                *slot = sampler.draw(&self.negatives, number, users[i]);
-            }
-        });
-        all
-    }
-
     fn mse(
         &self,
         tape: &mut Tape,
@@ -63,16 +36,8 @@ impl PairTask<'_> {
         items: &[u32],
     ) -> (Tensor<1>, Option<Tensor<1>>) {
         let scale = self.recommender.scale.expect("mse has a scale");
-        let ratings = self
-            .recommender
-            .train
-            .weights
-            .as_deref()
-            .expect("mse has ratings");
-        let targets: Vec<f32> = self.order[places]
-            .iter()
-            .map(|&r| (ratings[r as usize] - scale.mean) / scale.deviation)
-            .collect();
+        let ratings = self.examples.ratings(places);
+        let targets: Vec<f32> = ratings.map(|r| scale.normalized(r)).collect();
         let (scores, penalty) = self.recommender.network.scores(tape, users, items);
         let targets = tape.floats(targets, [users.len(), 1]);
         (losses::mse(scores, targets), penalty)
@@ -107,10 +72,7 @@ impl PairTask<'_> {
     /// What is added to each in-batch score: a large negative number where
     /// the column is another positive of the row's user.
     fn in_batch_mask(&self, users: &[u32], items: &[u32]) -> Vec<f32> {
-        let sampler = self
-            .sampler
-            .as_ref()
-            .expect("in-batch softmax has a sampler");
+        let sampler = self.examples.sampler();
         let mut columns: Vec<(u32, u32)> = items.iter().copied().zip(0..).collect();
         columns.sort_unstable();
         let batch = users.len();
@@ -144,24 +106,28 @@ impl Trainable for PairTask<'_> {
     }
 
     fn num_examples(&self) -> usize {
-        self.users.len()
+        self.examples.len()
     }
 
     fn begin_epoch(&mut self, seed: Seed, epoch: usize) {
-        self.order = (0..self.users.len() as u32).collect();
-        seed.indexed("shuffle", epoch as u64)
-            .shuffle(&mut self.order);
-        self.negatives = seed.indexed("negatives", epoch as u64);
+        self.examples.begin_epoch(seed, epoch);
     }
 
     fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Tensor<1> {
-        let (users, items) = self.examples(places.clone());
         let smoothing = self.config.label_smoothing;
         let (loss, penalty) = match self.objective.loss {
-            Loss::Mse => self.mse(tape, places, &users, &items),
-            Loss::InBatchSoftmax => self.in_batch(tape, &users, &items),
+            Loss::Mse => {
+                let (users, items) = self.examples.pairs(places.clone());
+                self.mse(tape, places, &users, &items)
+            }
+            Loss::InBatchSoftmax => {
+                let (users, items) = self.examples.pairs(places);
+                self.in_batch(tape, &users, &items)
+            }
             sampled => {
-                let all = self.with_negatives(places.start, &users, &items);
+                let mut users = vec![0; places.len()];
+                let mut all = vec![0; places.len() * self.examples.width()];
+                self.examples.fill(places, &mut users, &mut all);
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
                 let loss = match sampled {
                     Loss::Bce => losses::bce(scores, smoothing),
@@ -175,6 +141,30 @@ impl Trainable for PairTask<'_> {
         match penalty {
             Some(penalty) => loss + penalty,
             None => loss,
+        }
+    }
+
+    fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {
+        self.fused = self.recommender.network.fuse(&Fuse {
+            objective: self.objective,
+            config: self.config,
+            optimizer,
+            scale: self.recommender.scale,
+            device: self.device,
+            seed: self.seed,
+        })?;
+        Ok(self.fused.is_some())
+    }
+
+    fn fused_step(&mut self, places: Range<usize>, step: FusedStep) -> Result<StepLoss> {
+        let fused = self.fused.as_mut().expect("`fuse` has made it");
+        fused.step(&self.examples, places, step)
+    }
+
+    fn write_back(&mut self, optimizer: &mut Optimizer) -> Result<()> {
+        match &mut self.fused {
+            Some(fused) => fused.write_back(self.recommender.network.params_mut(), optimizer),
+            None => Ok(()),
         }
     }
 

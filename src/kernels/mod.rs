@@ -1,0 +1,6 @@
+//! Fused operations: what a model's step costs when nothing is computed that
+//! it does not need. Each is held against the plain tensor operations that it
+//! replaces.
+
+pub mod simd;
+pub mod update;

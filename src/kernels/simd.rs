@@ -1,0 +1,152 @@
+//! The widest vector instructions that the machine has, chosen at run time.
+//!
+//! A [`Job`] is written once, in plain loops over [`Lane`]s; [`run`] holds a
+//! copy of it compiled for AVX-512, one for AVX2 with FMA and one for the
+//! target's baseline. Sums are kept in the sixteen places of a lane whatever
+//! the registers hold, so that only fused multiply-adds tell the copies apart.
+
+/// Numbers that a vector instruction can take at once; a cache line.
+pub const WIDTH: usize = 16;
+
+/// A cache line of numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub struct Lane(pub [f32; WIDTH]);
+
+impl Lane {
+    pub const ZERO: Self = Self([0.0; WIDTH]);
+
+    /// The sum of all places, pair by pair.
+    #[inline(always)]
+    pub fn sum(self) -> f32 {
+        let mut s = self.0;
+        let mut half = WIDTH / 2;
+        while half > 0 {
+            for i in 0..half {
+                s[i] += s[i + half];
+            }
+            half /= 2;
+        }
+        s[0]
+    }
+}
+
+/// The numbers of lanes in a row.
+#[inline(always)]
+pub fn flat(lanes: &[Lane]) -> &[f32] {
+    // SAFETY: a lane is exactly `WIDTH` numbers, without padding.
+    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * WIDTH) }
+}
+
+/// As [`flat`], to write.
+#[inline(always)]
+pub fn flat_mut(lanes: &mut [Lane]) -> &mut [f32] {
+    // SAFETY: as in `flat`; the borrow of the lanes passes on to the result.
+    unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * WIDTH) }
+}
+
+/// Work that is compiled once for each instruction set. `call` and what it
+/// calls must be `#[inline(always)]`: only code that is inlined into the copy
+/// is compiled for the copy's instructions.
+pub trait Job {
+    type Output;
+
+    /// With `FMA`, [`madd`] rounds once.
+    fn call<const FMA: bool>(self) -> Self::Output;
+}
+
+/// Runs a job with the widest instructions there are.
+pub fn run<J: Job>(job: J) -> J::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("fma")
+        {
+            // SAFETY: the machine was just asked.
+            return unsafe { avx512(job) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: as above.
+            return unsafe { avx2(job) };
+        }
+    }
+    if cfg!(target_arch = "aarch64") {
+        job.call::<true>()
+    } else {
+        job.call::<false>()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx2,fma")]
+unsafe fn avx512<J: Job>(job: J) -> J::Output {
+    job.call::<true>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<J: Job>(job: J) -> J::Output {
+    job.call::<true>()
+}
+
+/// `a * b + c`. Without the instruction, `mul_add` would be a function call.
+#[inline(always)]
+pub fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Inner product of two rows of the same length.
+#[inline(always)]
+pub fn dot<const FMA: bool>(a: &[Lane], b: &[Lane]) -> f32 {
+    let mut sum = Lane::ZERO;
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..WIDTH {
+            sum.0[i] = madd::<FMA>(a.0[i], b.0[i], sum.0[i]);
+        }
+    }
+    sum.sum()
+}
+
+/// `to += factor * row`
+#[inline(always)]
+pub fn add_scaled<const FMA: bool>(to: &mut [Lane], factor: f32, row: &[Lane]) {
+    for (to, row) in to.iter_mut().zip(row) {
+        for i in 0..WIDTH {
+            to.0[i] = madd::<FMA>(factor, row.0[i], to.0[i]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Products<'a>(&'a [Lane], &'a mut [Lane]);
+
+    impl Job for Products<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn call<const FMA: bool>(self) -> f32 {
+            add_scaled::<FMA>(self.1, 2.0, self.0);
+            dot::<FMA>(self.0, self.1)
+        }
+    }
+
+    #[test]
+    fn every_copy_computes_the_same() {
+        let a: Vec<Lane> = (0..3)
+            .map(|l| Lane(std::array::from_fn(|i| (l * WIDTH + i) as f32)))
+            .collect();
+        let plain: f32 = (0..48).map(|i| (i * (2 * i + 1)) as f32).sum();
+        let mut b = vec![Lane([1.0; WIDTH]); 3];
+        assert_eq!(run(Products(&a, &mut b)), plain);
+        assert_eq!(flat(&b)[47], 95.0);
+        let mut b = vec![Lane([1.0; WIDTH]); 3];
+        assert_eq!(Products(&a, &mut b).call::<false>(), plain);
+        flat_mut(&mut b)[0] = 7.0;
+        assert_eq!(b[0].0[0], 7.0);
+    }
+}

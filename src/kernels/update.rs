@@ -1,0 +1,146 @@
+//! One optimizer step on one row of plain numbers: the formulas of
+//! [`crate::optim`] for kernels that update only the rows of their batch.
+
+use super::simd::madd;
+use crate::optim::{OptimizerConfig, OptimizerKind};
+
+/// The numbers of one step, ready for use.
+#[derive(Clone, Copy, Debug)]
+pub struct Hyper {
+    kind: OptimizerKind,
+    rate: f32,
+    /// Added to the gradient as a multiple of the weight.
+    coupled_decay: f32,
+    /// What is left of a weight after decoupled decay (AdamW).
+    kept: f32,
+    momentum: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+}
+
+impl Hyper {
+    /// `step` counts from 1. Adam's bias corrections go into rate and
+    /// epsilon, as in the plain formulas.
+    pub fn new(config: &OptimizerConfig, rate: f64, step: u64) -> Self {
+        let decoupled = config.kind == OptimizerKind::Adamw;
+        let decay = config.weight_decay;
+        let (mut scaled, mut epsilon) = (rate, config.epsilon);
+        if matches!(config.kind, OptimizerKind::Adam | OptimizerKind::Adamw) {
+            let t = i32::try_from(step).unwrap_or(i32::MAX);
+            let (c1, c2) = (1.0 - config.beta1.powi(t), 1.0 - config.beta2.powi(t));
+            scaled = rate * c2.sqrt() / c1;
+            epsilon *= c2.sqrt();
+        }
+        Self {
+            kind: config.kind,
+            rate: scaled as f32,
+            coupled_decay: if decoupled { 0.0 } else { decay as f32 },
+            kept: if decoupled {
+                (1.0 - rate * decay) as f32
+            } else {
+                1.0
+            },
+            momentum: config.momentum as f32,
+            beta1: config.beta1 as f32,
+            beta2: config.beta2 as f32,
+            epsilon: epsilon as f32,
+        }
+    }
+}
+
+/// Updates the weights of a row, and its state, by its gradient; all slices
+/// have one length. `first` and `second` are the optimizer's states in the
+/// order of [`crate::optim::num_states`]; those that it does not keep may be
+/// empty.
+#[inline(always)]
+pub fn update_row<const FMA: bool>(
+    hyper: &Hyper,
+    weights: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+) {
+    let h = *hyper;
+    match h.kind {
+        OptimizerKind::Adam | OptimizerKind::Adamw => {
+            let rows = weights.iter_mut().zip(first).zip(second).zip(gradient);
+            for (((w, m), v), &g) in rows {
+                let g = madd::<FMA>(h.coupled_decay, *w, g);
+                *m = madd::<FMA>(h.beta1, *m, (1.0 - h.beta1) * g);
+                *v = madd::<FMA>(h.beta2, *v, (1.0 - h.beta2) * g * g);
+                *w = h.kept * *w - h.rate * *m / (v.sqrt() + h.epsilon);
+            }
+        }
+        OptimizerKind::Sgd => {
+            for ((w, m), &g) in weights.iter_mut().zip(first).zip(gradient) {
+                let g = madd::<FMA>(h.coupled_decay, *w, g);
+                *m = madd::<FMA>(h.momentum, *m, g);
+                *w -= h.rate * *m;
+            }
+        }
+        OptimizerKind::Adagrad => {
+            for ((w, v), &g) in weights.iter_mut().zip(first).zip(gradient) {
+                let g = madd::<FMA>(h.coupled_decay, *w, g);
+                *v = madd::<FMA>(g, g, *v);
+                *w -= h.rate * g / (v.sqrt() + h.epsilon);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{apply, num_states};
+    use crate::params::host;
+    use crate::seed::Seed;
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    fn config(kind: OptimizerKind) -> OptimizerConfig {
+        OptimizerConfig {
+            kind,
+            weight_decay: 0.02,
+            momentum: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            gradient_clip: 0.0,
+        }
+    }
+
+    /// Held against the same formulas as tensor operations.
+    #[test]
+    fn rows_match_the_tensor_formulas() {
+        let kinds = [
+            OptimizerKind::Adam,
+            OptimizerKind::Adamw,
+            OptimizerKind::Sgd,
+            OptimizerKind::Adagrad,
+        ];
+        let device = Device::flex();
+        let tensor = |v: &[f32]| -> Tensor<2> {
+            Tensor::from_data(TensorData::new(v.to_vec(), [1, v.len()]), &device)
+        };
+        let mut rng = Seed(4).stream("test");
+        for kind in kinds {
+            let config = config(kind);
+            let mut draw = || (0..21).map(|_| rng.normal()).collect::<Vec<f32>>();
+            let (mut w, mut a, mut b) = (draw(), vec![0.0; 21], vec![0.0; 21]);
+            let mut plain = tensor(&w);
+            let mut states = vec![tensor(&a); num_states(kind)];
+            for step in 1..=3 {
+                let g = draw();
+                let hyper = Hyper::new(&config, 0.1, step);
+                update_row::<false>(&hyper, &mut w, &mut a, &mut b, &g);
+                (plain, states) = apply(&config, plain, tensor(&g), states, 0.1, step);
+            }
+            for (x, y) in w.iter().zip(host(plain).unwrap()) {
+                assert!((x - y).abs() < 1e-5, "{kind:?}: {x} {y}");
+            }
+            for (x, y) in a.iter().zip(host(states[0].clone()).unwrap()) {
+                assert!((x - y).abs() < 1e-5, "{kind:?}: {x} {y}");
+            }
+        }
+    }
+}
