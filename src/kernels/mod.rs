@@ -2,5 +2,8 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod groups;
+pub mod mf;
 pub mod simd;
+pub mod table;
 pub mod update;
