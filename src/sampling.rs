@@ -3,7 +3,7 @@
 
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
-use crate::kernels::simd::{self, Job};
+use crate::kernels::simd::{self, Isa, Job};
 use crate::seed::{BLOCKS, Rng};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -205,7 +205,7 @@ impl Job for UniformDraws<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let Self { sampler, .. } = self;
         let num_items = sampler.positives.num_items as u32;
         let threshold = num_items.wrapping_neg() % num_items;

@@ -21,7 +21,7 @@ mod passes;
 pub use batch::{Batch, Batcher};
 pub use goal::Goal;
 
-use super::simd::{Lane, dot, flat};
+use super::simd::{Isa, Lane, dot, flat};
 use super::table::Table;
 use super::update::Hyper;
 use crate::optim::{OptimizerKind, num_states};
@@ -59,8 +59,8 @@ pub struct Rows {
 
 impl Rows {
     #[inline(always)]
-    pub fn score<const FMA: bool>(self, user: &[Lane], item: &[Lane]) -> f32 {
-        let product = dot::<FMA>(user, item);
+    pub fn score<S: Isa>(self, user: &[Lane], item: &[Lane]) -> f32 {
+        let product = dot::<S>(user, item);
         match self.bias {
             None => product,
             Some(column) => {
