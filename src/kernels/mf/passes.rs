@@ -154,6 +154,9 @@ impl Job for UserGradients<'_> {
         let gradients = self.gradients.chunks_exact_mut(self.users.per_row());
         for (group, (gradient, loss)) in gradients.zip(self.losses).enumerate() {
             let user = self.users.row(batch.by_user.rows[self.first + group]);
+            if let Some(&later) = batch.by_user.rows.get(self.first + group + AHEAD) {
+                prefetch(self.users.row(later));
+            }
             let places = starts[group] as usize..starts[group + 1] as usize;
             gradient.fill(Lane::ZERO);
             let (mut total, mut slope) = (0.0f64, 0.0);
