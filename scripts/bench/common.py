@@ -74,7 +74,7 @@ def quality(data, user_factors, item_factors, part="valid"):
 
 def emit(peer, measure, args, **fields):
     """Prints one measurement as a line of JSON."""
-    line = {"peer": peer, "measure": measure, "data": args.name, "threads": args.threads, "dim": args.dim}
+    line = {"peer": peer, "measure": measure, "data": args.label, "threads": args.threads, "dim": args.dim}
     line.update(fields)
     if line.get("seconds") and line.get("items"):
         line["rate"] = round(line["items"] / line["seconds"], 1)
@@ -85,7 +85,7 @@ def emit(peer, measure, args, **fields):
 def fields_of_training(curve, items):
     """Of the epochs in `curve`, {epoch, seconds, ...} each: the median and the curve over time."""
     elapsed = np.cumsum([point["seconds"] for point in curve])
-    points = [{**point, "elapsed": round(float(at), 4)} for point, at in zip(curve, elapsed)]
+    points = [{**point, "elapsed": round(float(at), 4)} for point, at in zip(curve, elapsed, strict=True)]
     found = [point for point in points if f"ndcg@{CUTOFF}" in point]
     best = max(found, key=lambda point: point[f"ndcg@{CUTOFF}"], default=None)
     return {

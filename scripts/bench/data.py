@@ -120,7 +120,7 @@ def main():
         parts = synth(args, rng)
         short = args.interactions - sum(len(pairs) for pairs in parts.values())
         if short:
-            parser.error(f"so few users and items have no {args.interactions} distinct pairs at this skew; {short} missing")
+            parser.error(f"{short} interactions are missing: so few users and items have no more pairs at this skew")
     else:
         parts = (movielens if args.kind == "ml-1m" else gowalla)(args.source, rng)
     write(args.out / args.kind, args.kind, parts)

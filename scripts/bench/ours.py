@@ -1,4 +1,5 @@
 """This program's side of the benchmarks: trains and ranks with the binary and reads what its run directory says."""
+import contextlib
 import json
 import os
 import statistics
@@ -28,13 +29,10 @@ def run(command, threads, cwd=None, limit=3600, extra=None):
         env[f"{name}_NUM_THREADS"] = str(threads)
     env["POLARS_MAX_THREADS"] = str(threads)
     env.update({"PYTHONWARNINGS": "ignore", **(extra or {})})
-    bind = None
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))[:threads]
-        bind = lambda: os.sched_setaffinity(0, cores)  # noqa: E731
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        child = subprocess.Popen(command, stdout=out, stderr=err, env=env, cwd=cwd, preexec_fn=bind)
+        with cores(threads):
+            child = subprocess.Popen(command, stdout=out, stderr=err, env=env, cwd=cwd)
         timer = threading.Timer(limit, child.kill)
         timer.start()
         _, status, usage = os.wait4(child.pid, 0)
@@ -49,6 +47,20 @@ def run(command, threads, cwd=None, limit=3600, extra=None):
         last = (texts[1] or texts[0]).strip()[-500:]
         raise Failed(f"exit code {child.returncode} after {seconds:.0f} s: {last}")
     return texts[0], seconds, usage.ru_maxrss * 1024
+
+
+@contextlib.contextmanager
+def cores(count):
+    """Binds this process, and what it starts meanwhile, to that many cores, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def train(binary, model, data, name, threads, epochs, work, sets=(), device="cpu", limit=3600):

@@ -5,6 +5,7 @@ step is a few gathers, a loss and the optimizer. Modes: `eager`; `graph`, the wh
 torch.compile around the loss (with CUDA graphs on a GPU) and around nothing else.
 """
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,12 +34,15 @@ class Factors(nn.Module):
 class NeuMf(nn.Module):
     """He et al. 2017, with a hidden part of 128 and 64 and a dropout of 0.1, as RecBole's defaults have it."""
 
-    def __init__(self, num_users, num_items, dim):
+    def __init__(self, num_users, num_items, dim, sparse):
         super().__init__()
+        if sparse:
+            raise ValueError("SparseAdam takes no dense layers")
         self.gmf_users, self.mlp_users = (nn.Embedding(num_users, dim) for _ in range(2))
         self.gmf_items, self.mlp_items = (nn.Embedding(num_items, dim) for _ in range(2))
-        layer = lambda wide, narrow: (nn.Dropout(0.1), nn.Linear(wide, narrow), nn.ReLU())  # noqa: E731
-        self.mlp = nn.Sequential(*layer(2 * dim, 128), *layer(128, 64))
+        self.mlp = nn.Sequential(
+            nn.Dropout(0.1), nn.Linear(2 * dim, 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 64), nn.ReLU()
+        )
         self.out = nn.Linear(dim + 64, 1)
 
     def forward(self, user, positive, negative):
@@ -110,22 +114,22 @@ def seconds_of(step, args):
     return float(np.median(means))
 
 
-def measure(measured, model_of, pairs, num_items, args, optimizers, **extra):
+def measure(measured, model_of, pairs, num_items, args):
     """A line for each optimizer and mode; what cannot be run is a line that says why."""
     torch.set_num_threads(args.threads)
     pairs = torch.as_tensor(pairs, device=args.device)
-    for name in optimizers:
+    for name in args.optimizers.split(","):
         for mode in args.modes.split(","):
             if mode == "graph" and (args.device == "cpu" or name == "sparse-adam"):
                 continue  # SparseAdam's coalescing asks the host for sizes.
-            fields = {"items": args.batch_size, "unit": "positives in a step", "device": args.device, **extra}
+            fields = {"items": args.batch_size, "unit": "positives in a step", "device": args.device}
             try:
                 torch.manual_seed(args.seed)
                 model = model_of(name == "sparse-adam").to(args.device)
                 optimizer = optimizer_of(name, model, args.learning_rate, mode)
                 step = step_of(model, optimizer, pairs, num_items, args, mode)
                 fields["seconds"] = round(seconds_of(step, args), 7)
-            except Exception as error:  # noqa: BLE001: the other measurements are worth having
+            except Exception as error:  # The other measurements are worth having.
                 fields["failed"] = f"{type(error).__name__}: {str(error)[:200]}"
             emit(f"torch {name} {mode}", measured, args, version=torch.__version__, **fields)
             model = optimizer = step = None
@@ -134,14 +138,13 @@ def measure(measured, model_of, pairs, num_items, args, optimizers, **extra):
 
 
 def bpr(data, args):
-    model_of = lambda sparse: Factors(data.num_users, data.num_items, args.dim, sparse)  # noqa: E731
-    measure("bpr", model_of, data.parts["train"], data.num_items, args, args.optimizers.split(","))
+    model_of = partial(Factors, data.num_users, data.num_items, args.dim)
+    measure("bpr", model_of, data.parts["train"], data.num_items, args)
 
 
 def neumf(data, args):
-    model_of = lambda _: NeuMf(data.num_users, data.num_items, args.dim)  # noqa: E731
-    optimizers = [name for name in args.optimizers.split(",") if name != "sparse-adam"]
-    measure("neumf", model_of, data.parts["train"], data.num_items, args, optimizers)
+    model_of = partial(NeuMf, data.num_users, data.num_items, args.dim)
+    measure("neumf", model_of, data.parts["train"], data.num_items, args)
 
 
 def catalog(_data, args):
@@ -149,7 +152,19 @@ def catalog(_data, args):
     rng = np.random.default_rng(args.seed)
     num_users = 100_000
     for num_items in map(int, args.items.split(",")):
-        args.name = f"{num_items} items"
+        args.label = f"{num_items} items"
         pairs = np.stack([rng.integers(0, size, 1_000_000) for size in (num_users, num_items)], axis=1)
-        model_of = lambda sparse: Factors(num_users, num_items, args.dim, sparse)  # noqa: B023, E731
-        measure("catalog", model_of, pairs, num_items, args, args.optimizers.split(","), catalog=num_items)
+        measure("catalog", partial(Factors, num_users, num_items, args.dim), pairs, num_items, args)
+
+
+def copy(_data, args):
+    """Bytes read and written in a second by a copy within the device's memory."""
+    torch.set_num_threads(args.threads)
+    size = (1 << 30) if args.device != "cpu" else (1 << 28)
+    source = torch.ones(size, dtype=torch.uint8, device=args.device)
+    target = torch.empty_like(source)
+    seconds = seconds_of(lambda: target.copy_(source), args)
+    device = torch.cuda.get_device_name() if args.device != "cpu" else "cpu"
+    fields = {"seconds": round(seconds, 7), "items": 2 * size, "unit": "bytes read and written", "device": device}
+    args.label = "copy"
+    emit("torch", "copy", args, version=torch.__version__, **fields)

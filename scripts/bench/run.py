@@ -25,19 +25,19 @@ HERE = Path(__file__).resolve().parent
 CONTESTS = {
     ("bpr", "ml-1m"): {
         "recsys": {"epochs": 40, "sets": []},
-        "implicit-bpr": "--epochs 60 --validate-every 2",
+        "implicit-bpr": "--epochs 30 --validate-every 2",
         "recbole-bpr": "--epochs 20 --validate-every 2",
-        "torch-bpr": "--seconds 5 --optimizers adam,adam-fused",
+        "torch-bpr": "--seconds 5 --modes eager,compile",
     },
     ("bpr", "gowalla"): {
         "recsys": {"epochs": 20, "sets": ["training.validate_every=4"]},
         "implicit-bpr": "--epochs 60 --validate-every 10",
-        "torch-bpr": "--seconds 5",
+        "torch-bpr": "--seconds 5 --modes eager,compile",
     },
     ("neumf", "ml-1m"): {
         "recsys": {"epochs": 3, "sets": []},
         "recbole-neumf": "--epochs 3",
-        "torch-neumf": "--seconds 5 --optimizers adam,adam-fused",
+        "torch-neumf": "--seconds 5 --modes eager,compile",
     },
 }
 

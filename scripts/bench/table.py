@@ -9,7 +9,7 @@ COLUMNS = (
 
 
 def table(lines):
-    """Markdown. `ratio` is that of median rates. `quality` is NDCG@10, the best epoch's on validation if it was watched.
+    """Markdown. `ratio` is that of median rates. `quality` is NDCG@10: on validation the best epoch's, else on test.
 
     `time to it` compares the seconds of training until 99% of the peer's best validation NDCG@10: the peer's over
     ours, `never` when this program does not get there.
@@ -26,7 +26,18 @@ def table(lines):
         if not peers:
             rows.append([measure, data, threads, rate(own), "", "", "", quality(own), "", "", memory(own)])
     text = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-    return f"{machine()}\n\n{text}"
+    return "\n\n".join(filter(None, (machine(), text, bandwidth(lines))))
+
+
+def bandwidth(lines):
+    """What gpu.sh adds: bytes that the rows of the examples must move at least, beside a copy on the same card."""
+    copy = median([line for line in lines if line["measure"] == "copy"])
+    moved = [line for line in lines if "bytes_per_second" in line]
+    return "\n".join(
+        f"- {line['measure']} {line['data']}: {line['bytes_per_second'] / 1e9:.1f} GB/s"
+        + (f", {line['bytes_per_second'] / copy:.1%} of a copy's {copy / 1e9:.0f} GB/s" if copy else "")
+        for line in moved
+    )
 
 
 def cells(own, peer, theirs):
