@@ -88,7 +88,7 @@ def rank(trainer, test, args, version, num_users):
         fields["seconds"] = round(clock.seconds, 5)
         fields["quality"] = {f"ndcg@{CUTOFF}": result[f"ndcg@{CUTOFF}"], "part": "test"}
     except (MemoryError, RuntimeError, TimeoutError) as error:
-        fields["failed"] = f"{type(error).__name__}: {str(error)[:200]}"
+        fields["failed"] = f"{type(error).__name__}: {str(error).splitlines()[:1]}"
     finally:
         signal.alarm(0)
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))

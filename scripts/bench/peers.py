@@ -30,7 +30,7 @@ def parse():
     parser.add_argument("--validate-every", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=None, help="4096 for RecBole and NeuMF, 8192 for torch-bpr")
     parser.add_argument("--learning-rate", type=float, default=None)
-    parser.add_argument("--regularization", type=float, default=0.003, help="implicit's")
+    parser.add_argument("--regularization", type=float, default=0.001, help="implicit's")
     parser.add_argument("--repeat", type=int, default=3, help="rankings that are timed")
     parser.add_argument("--seconds", type=float, default=10, help="how long each PyTorch step is repeated")
     parser.add_argument("--optimizers", default=None, help="adam, adam-fused and, but for NeuMF, sparse-adam")

@@ -54,6 +54,7 @@ def parse():
     parser.add_argument("--contests", default="bpr,neumf")
     parser.add_argument("--names", default="ml-1m,gowalla", help="data sets")
     parser.add_argument("--entrants", default="", help="only these, e.g. recsys,implicit-bpr")
+    parser.add_argument("--epochs", type=int, help="of every training, instead of what the contest says")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for this program's config")
     parser.add_argument("--output", type=Path, default=Path("bench.jsonl"), help="lines are added to it")
     parser.add_argument("--table", type=Path, help="only print the table of this file")
@@ -82,11 +83,14 @@ def enter(entrant, contest, name, threads, settings, args, work):
     """Runs one entrant; returns its lines."""
     if entrant == "recsys":
         sets = [*settings["sets"], *args.set]
-        line, run_dir = ours.train(args.recsys, contest, args.data, name, threads, settings["epochs"], work, sets)
+        epochs = args.epochs or settings["epochs"]
+        line, run_dir = ours.train(args.recsys, contest, args.data, name, threads, epochs, work, sets)
         measure = "rank" if contest == "bpr" else f"{contest}-rank"
         return [line, ours.rank(args.recsys, measure, name, threads, run_dir, work)]
     command = [args.venv / "bin" / "python", HERE / "peers.py", entrant, "--data", args.data, "--name", name]
     command += ["--threads", str(threads), *settings.split()]
+    if args.epochs and "--epochs" in settings:
+        command += ["--epochs", str(args.epochs)]
     text, _, _ = ours.run(list(map(str, command)), threads, cwd=work)
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
