@@ -24,14 +24,14 @@ HERE = Path(__file__).resolve().parent
 # What each entrant of a contest is run with, by contest and data. `recsys` takes --set, the others options of peers.py.
 CONTESTS = {
     ("bpr", "ml-1m"): {
-        "recsys": {"epochs": 40, "sets": []},
+        "recsys": {"epochs": 40, "sets": ["training.validate_every=2"]},
         "implicit-bpr": "--epochs 30 --validate-every 2",
         "recbole-bpr": "--epochs 20 --validate-every 2",
         "torch-bpr": "--seconds 5 --modes eager,compile",
     },
     ("bpr", "gowalla"): {
-        "recsys": {"epochs": 20, "sets": ["training.validate_every=4"]},
-        "implicit-bpr": "--epochs 60 --validate-every 10",
+        "recsys": {"epochs": 40, "sets": ["training.validate_every=4", "model.regularization=0.004"]},
+        "implicit-bpr": "--epochs 80 --validate-every 10 --learning-rate 0.02 --regularization 0.003",
         "torch-bpr": "--seconds 5 --modes eager,compile",
     },
     ("neumf", "ml-1m"): {
