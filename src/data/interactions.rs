@@ -1,6 +1,8 @@
 //! User-sorted interactions in compressed sparse rows.
 
+use crate::data::times::Times;
 use crate::ids::UserIdx;
+use rayon::prelude::*;
 
 /// Interactions grouped by user; inside a user in time order, ties and logs
 /// without timestamps by input row.
@@ -13,7 +15,7 @@ pub struct Interactions {
     /// Rating, event weight or count, where the data has one.
     pub weights: Option<Vec<f32>>,
     /// Unix seconds, where the data has them.
-    pub timestamps: Option<Vec<i64>>,
+    pub timestamps: Option<Times>,
     pub num_items: usize,
 }
 
@@ -108,9 +110,7 @@ impl Interactions {
             weights: rows
                 .weights
                 .map(|w| source.iter().map(|r| w[pick(r)]).collect()),
-            timestamps: rows
-                .timestamps
-                .map(|t| source.iter().map(|r| t[pick(r)]).collect()),
+            timestamps: rows.timestamps.map(|t| Times::gather(t, &source)),
             num_items,
         }
     }
@@ -118,16 +118,25 @@ impl Interactions {
     /// The same interactions with each user's items sorted by index, for
     /// membership tests by binary search.
     pub fn sorted_by_item(&self) -> Self {
-        let mut sorted = Self {
+        let mut items = self.items.clone();
+        let mut users = Vec::with_capacity(self.num_users());
+        let mut rest = &mut items[..];
+        for bounds in self.offsets.windows(2) {
+            let (user, others) = rest.split_at_mut(bounds[1] - bounds[0]);
+            users.push(user);
+            rest = others;
+        }
+        users
+            .into_par_iter()
+            .with_min_len(64)
+            .for_each(<[u32]>::sort_unstable);
+        Self {
+            offsets: self.offsets.clone(),
+            items,
             weights: None,
             timestamps: None,
-            ..self.clone()
-        };
-        for u in 0..self.num_users() {
-            let range = self.offsets[u]..self.offsets[u + 1];
-            sorted.items[range].sort_unstable();
+            num_items: self.num_items,
         }
-        sorted
     }
 }
 
