@@ -33,7 +33,7 @@ def table(lines):
 
 
 def bandwidth(lines):
-    """What gpu.sh adds: bytes that the rows of the examples must move at least, beside a copy on the same card."""
+    """What gpu.sh adds: bytes of the examples' rows, as if no two shared one, beside a copy on the same card."""
     copy = median([line for line in lines if line["measure"] == "copy"])
     moved = [line for line in lines if "bytes_per_second" in line]
     return "\n".join(
