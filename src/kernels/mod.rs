@@ -2,5 +2,7 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod scan;
 pub mod simd;
 pub mod update;
+pub mod vector;

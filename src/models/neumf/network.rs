@@ -1,9 +1,10 @@
 //! The branches of NeuMF and what they compute.
 
+use crate::model::{ItemVectors, QueryVectors};
 use crate::models::pairwise::PairNetwork;
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Tensor, activation};
 
 pub struct Gmf {
@@ -199,6 +200,31 @@ impl PairNetwork for Network {
         gmf.into_iter()
             .chain(self.mlp.as_ref().map(|m| &m.users))
             .collect()
+    }
+
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        let (Some(gmf), None) = (&self.gmf, &self.mlp) else {
+            return Ok(None);
+        };
+        Ok(Some(ItemVectors {
+            dim: gmf.items.shape()[1],
+            vectors: gmf.items.host()?,
+            biases: None,
+        }))
+    }
+
+    /// Of GMF alone: its output weights go to the users' side.
+    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        let gmf = self.gmf.as_ref().context("a GMF branch")?;
+        let mut vectors = rows.into_iter().next().context("a table of users")?;
+        let weights = gmf.output.host()?;
+        for vector in vectors.chunks_exact_mut(weights.len()) {
+            for (value, weight) in vector.iter_mut().zip(&weights) {
+                *value *= weight;
+            }
+        }
+        let offsets = vec![self.bias.host()?[0]; vectors.len() / weights.len()];
+        Ok(QueryVectors { vectors, offsets })
     }
 
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
