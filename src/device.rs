@@ -149,6 +149,12 @@ pub struct AdapterInfo {
     pub software: bool,
 }
 
+/// Whether tensors of this device are served best by plain loops of our own on
+/// the CPU. ndarray is not: it stands for burn's operations as they are.
+pub fn is_host(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 /// The adapters that wgpu sees; none in a build without wgpu.
 pub fn adapters() -> Vec<AdapterInfo> {
     #[cfg(feature = "wgpu")]

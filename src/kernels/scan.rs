@@ -7,11 +7,17 @@
 //! it. A score is one sum in the order of the dimensions, whoever stands
 //! beside it in a tile, so that it does not depend on how users are divided.
 
-use super::vector::{self, Vector, VectorJob};
+use super::simd::{self, Isa, Job, Lane, WIDTH, flat_mut};
 use rayon::prelude::*;
 
 /// Items in a panel: one bit of a `u32` each.
-pub const PANEL: usize = 32;
+pub const PANEL: usize = LANES * WIDTH;
+
+const LANES: usize = 2;
+
+type Panel = [Lane; LANES];
+
+const EMPTY: Panel = [Lane::ZERO; LANES];
 
 /// Users in a group.
 pub const GROUP: usize = 8;
@@ -20,10 +26,10 @@ pub const GROUP: usize = 8;
 pub struct Panels {
     num_items: usize,
     dim: usize,
-    /// `panels x dim x PANEL`, zero beyond the last item.
-    values: Vec<f32>,
-    /// `panels x PANEL`
-    biases: Vec<f32>,
+    /// `panels x dim`, zero beyond the last item.
+    values: Vec<Panel>,
+    /// One for each panel.
+    biases: Vec<Panel>,
     /// The largest absolute value of the vectors, and of the biases; NaN
     /// where one is.
     largest: (f32, f32),
@@ -40,19 +46,26 @@ impl Panels {
             "item vectors of {dim} columns"
         );
         let num_items = vectors.len() / dim;
-        let mut padded = biases.map_or_else(|| vec![0.0; num_items], <[f32]>::to_vec);
-        assert_eq!(padded.len(), num_items, "one bias an item");
-        let largest = (largest(vectors), largest(&padded));
+        assert!(
+            biases.is_none_or(|b| b.len() == num_items),
+            "one bias an item"
+        );
         let panels = num_items.div_ceil(PANEL);
-        padded.resize(panels * PANEL, 0.0);
-        let mut values = vec![0.0; panels * dim * PANEL];
+        let mut padded = vec![EMPTY; panels];
+        let parts = padded
+            .iter_mut()
+            .zip(biases.unwrap_or_default().chunks(PANEL));
+        for (panel, biases) in parts {
+            flat_mut(panel)[..biases.len()].copy_from_slice(biases);
+        }
+        let mut values = vec![EMPTY; panels * dim];
         let parts = values
-            .par_chunks_mut(dim * PANEL)
+            .par_chunks_mut(dim)
             .zip(vectors.par_chunks(dim * PANEL));
         parts.for_each(|(panel, vectors)| {
             for (place, vector) in vectors.chunks_exact(dim).enumerate() {
-                for (column, value) in vector.iter().enumerate() {
-                    panel[column * PANEL + place] = *value;
+                for (column, value) in panel.iter_mut().zip(vector) {
+                    flat_mut(column)[place] = *value;
                 }
             }
         });
@@ -61,7 +74,7 @@ impl Panels {
             dim,
             values,
             biases: padded,
-            largest,
+            largest: (largest(vectors), largest(biases.unwrap_or_default())),
         }
     }
 
@@ -75,7 +88,7 @@ impl Panels {
 
     /// How many panels there are.
     pub fn len(&self) -> usize {
-        self.biases.len() / PANEL
+        self.biases.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -121,7 +134,7 @@ pub fn scan(
         offsets.len() * panels.dim,
         "a vector for each user"
     );
-    vector::run(Scan {
+    simd::run(Scan {
         panels,
         vectors,
         offsets,
@@ -138,8 +151,8 @@ struct Scan<'a, F> {
 
 /// Users, dimension by dimension, with what belongs to each.
 struct Group {
-    /// `dim x GROUP`, zero beyond the last user.
-    values: Vec<f32>,
+    /// One array for each dimension, zero beyond the last user.
+    values: Vec<[f32; GROUP]>,
     offsets: [f32; GROUP],
     /// Infinite beyond the last user.
     thresholds: [f32; GROUP],
@@ -148,48 +161,42 @@ struct Group {
 impl Group {
     fn new(vectors: &[f32], offsets: &[f32], dim: usize) -> Self {
         let mut group = Self {
-            values: vec![0.0; dim * GROUP],
+            values: vec![[0.0; GROUP]; dim],
             offsets: [0.0; GROUP],
             thresholds: [f32::INFINITY; GROUP],
         };
         for (place, (vector, offset)) in vectors.chunks_exact(dim).zip(offsets).enumerate() {
             group.offsets[place] = *offset;
             group.thresholds[place] = f32::NEG_INFINITY;
-            for (column, value) in vector.iter().enumerate() {
-                group.values[column * GROUP + place] = *value;
+            for (column, value) in group.values.iter_mut().zip(vector) {
+                column[place] = *value;
             }
         }
         group
     }
 }
 
-impl<F: FnMut(usize, usize, u32, &[f32; PANEL]) -> f32> VectorJob for Scan<'_, F> {
+impl<F: FnMut(usize, usize, u32, &[f32; PANEL]) -> f32> Job for Scan<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn call<V: Vector>(mut self) {
+    fn call<S: Isa>(mut self) {
         let dim = self.panels.dim;
         let parts = self.vectors.chunks(GROUP * dim);
         let mut groups: Vec<Group> = parts
             .zip(self.offsets.chunks(GROUP))
             .map(|(vectors, offsets)| Group::new(vectors, offsets, dim))
             .collect();
-        let mut scores = [[0.0; PANEL]; GROUP];
-        let panels = self.panels.values.chunks_exact(dim * PANEL);
-        for (number, (panel, biases)) in panels.zip(self.panels.biases.chunks(PANEL)).enumerate() {
+        let mut scores = [EMPTY; GROUP];
+        let panels = self.panels.values.chunks_exact(dim);
+        for (number, (panel, bias)) in panels.zip(&self.panels.biases).enumerate() {
             for (first, group) in (0..).step_by(GROUP).zip(&mut groups) {
-                let above = if V::ROWS == GROUP {
-                    tile::<V, GROUP>(panel, biases, group, 0, &mut scores)
-                } else {
-                    let half = tile::<V, { GROUP / 2 }>(panel, biases, group, 0, &mut scores);
-                    let rest =
-                        tile::<V, { GROUP / 2 }>(panel, biases, group, GROUP / 2, &mut scores);
-                    std::array::from_fn(|i| half[i] | rest[i])
-                };
+                let above = group_tile::<S>(panel, bias, group, &mut scores);
                 for (place, &bits) in above.iter().enumerate() {
                     if bits != 0 {
-                        group.thresholds[place] =
-                            (self.visit)(first + place, number, bits, &scores[place]);
+                        let scores = simd::flat(&scores[place]);
+                        let scores = scores.try_into().expect("a panel's scores");
+                        group.thresholds[place] = (self.visit)(first + place, number, bits, scores);
                     }
                 }
             }
@@ -197,64 +204,78 @@ impl<F: FnMut(usize, usize, u32, &[f32; PANEL]) -> f32> VectorJob for Scan<'_, F
     }
 }
 
-/// Scores `ROWS` users of a group, from place `from` on, against a panel.
+/// Scores a group against a panel: in one tile, or in as many as the
+/// registers ask for.
 #[inline(always)]
-fn tile<V: Vector, const ROWS: usize>(
-    panel: &[f32],
-    biases: &[f32],
+fn group_tile<S: Isa>(
+    panel: &[Panel],
+    bias: &Panel,
     group: &Group,
-    from: usize,
-    scores: &mut [[f32; PANEL]; GROUP],
+    scores: &mut [Panel; GROUP],
 ) -> [u32; GROUP] {
+    const HALF: usize = GROUP / 2;
     let mut above = [0; GROUP];
-    let dim = group.values.len() / GROUP;
-    assert!(panel.len() == dim * PANEL && biases.len() == PANEL && from + ROWS <= GROUP);
-    for column in (0..PANEL).step_by(2 * V::LEN) {
-        let mut sums = [[V::splat(0.0); 2]; ROWS];
-        // SAFETY: by the assertion, `panel` holds `PANEL` numbers and the
-        // group `GROUP` numbers for each dimension; `column + 2 * LEN` is at
-        // most `PANEL` and `from + ROWS` at most `GROUP`.
-        unsafe {
-            let bias = biases.as_ptr().add(column);
-            let bias = [V::load(bias), V::load(bias.add(V::LEN))];
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let offset = V::splat(group.offsets[from + row]);
-                *sum = [bias[0].add(offset), bias[1].add(offset)];
-            }
-            let mut items = panel.as_ptr().add(column);
-            let mut users = group.values.as_ptr().add(from);
-            for _ in 0..dim {
-                let pair = [V::load(items), V::load(items.add(V::LEN))];
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    let user = V::splat(*users.add(row));
-                    *sum = [sum[0].fma(user, pair[0]), sum[1].fma(user, pair[1])];
-                }
-                items = items.wrapping_add(PANEL);
-                users = users.wrapping_add(GROUP);
-            }
-        }
-        for (row, sum) in sums.iter().enumerate() {
-            let threshold = V::splat(group.thresholds[from + row]);
-            let bits = sum[0].above(threshold) | sum[1].above(threshold) << V::LEN;
-            if bits != 0 {
-                above[from + row] |= bits << column;
-                let to = scores[from + row][column..column + 2 * V::LEN].as_mut_ptr();
-                // SAFETY: the slice holds two registers.
-                unsafe {
-                    sum[0].store(to);
-                    sum[1].store(to.add(V::LEN));
-                }
+    if S::TILE.0 >= GROUP && S::TILE.1 >= LANES {
+        tile::<S, GROUP, LANES>(panel, bias, group, (0, 0), scores, &mut above);
+    } else {
+        for lane in 0..LANES {
+            for row in [0, HALF] {
+                tile::<S, HALF, 1>(panel, bias, group, (row, lane), scores, &mut above);
             }
         }
     }
     above
 }
 
+/// Scores `ROWS` users against `COLUMNS` lanes of a panel, both from `from`
+/// on. A score is written where it beats the threshold of its user, for which
+/// `above` has a bit then.
+#[inline(always)]
+fn tile<S: Isa, const ROWS: usize, const COLUMNS: usize>(
+    panel: &[Panel],
+    bias: &Panel,
+    group: &Group,
+    from: (usize, usize),
+    scores: &mut [Panel; GROUP],
+    above: &mut [u32; GROUP],
+) {
+    let (row, lane) = from;
+    let mut sums = [[S::zero(); COLUMNS]; ROWS];
+    for (r, sums) in sums.iter_mut().enumerate() {
+        let offset = S::splat(group.offsets[row + r]);
+        for (c, sum) in sums.iter_mut().enumerate() {
+            *sum = S::add(S::load(&bias[lane + c]), offset);
+        }
+    }
+    for (items, users) in panel.iter().zip(&group.values) {
+        let mut columns = [S::zero(); COLUMNS];
+        for (c, column) in columns.iter_mut().enumerate() {
+            *column = S::load(&items[lane + c]);
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let user = S::splat(users[row + r]);
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = S::madd(user, column, *sum);
+            }
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        let threshold = S::splat(group.thresholds[row + r]);
+        for (c, &sum) in sums.iter().enumerate() {
+            let bits = S::above(sum, threshold);
+            if bits != 0 {
+                above[row + r] |= bits << ((lane + c) * WIDTH);
+                S::store(sum, &mut scores[row + r][lane + c]);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seed::Seed;
-    use vector::Four;
+    use simd::Portable;
 
     fn random(n: usize, name: &str) -> Vec<f32> {
         let mut rng = Seed(5).stream(name);
@@ -281,7 +302,7 @@ mod tests {
                 offsets,
                 visit,
             };
-            job.call::<Four>();
+            job.call::<Portable>();
         } else {
             scan(panels, vectors, offsets, visit);
         }

@@ -45,14 +45,224 @@ pub fn flat_mut(lanes: &mut [Lane]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * WIDTH) }
 }
 
+/// An instruction set. Its vectors hold the sixteen numbers of a lane in as
+/// many registers as that takes.
+pub trait Isa: Copy {
+    /// Whether multiply-add rounds once and is one instruction.
+    const FMA: bool;
+
+    type Vector: Copy;
+
+    /// Rows and columns of the largest tile of vectors that stays in
+    /// registers: rows beside the vectors that it is made of.
+    const TILE: (usize, usize);
+
+    fn zero() -> Self::Vector;
+
+    fn splat(value: f32) -> Self::Vector;
+
+    fn load(lane: &Lane) -> Self::Vector;
+
+    fn store(vector: Self::Vector, lane: &mut Lane);
+
+    /// `a * b + c`
+    fn madd(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// One bit for each place where `a` is larger.
+    fn above(a: Self::Vector, b: Self::Vector) -> u32;
+}
+
+/// Plain numbers.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl Isa for Portable {
+    const FMA: bool = cfg!(target_arch = "aarch64");
+
+    const TILE: (usize, usize) = (4, 1);
+
+    type Vector = Lane;
+
+    #[inline(always)]
+    fn zero() -> Lane {
+        Lane::ZERO
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Lane {
+        Lane([value; WIDTH])
+    }
+
+    #[inline(always)]
+    fn load(lane: &Lane) -> Lane {
+        *lane
+    }
+
+    #[inline(always)]
+    fn store(vector: Lane, lane: &mut Lane) {
+        *lane = vector;
+    }
+
+    #[inline(always)]
+    fn madd(a: Lane, b: Lane, c: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| {
+            madd::<Self>(a.0[i], b.0[i], c.0[i])
+        }))
+    }
+
+    #[inline(always)]
+    fn add(a: Lane, b: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn above(a: Lane, b: Lane) -> u32 {
+        let any =
+            a.0.iter()
+                .zip(&b.0)
+                .fold(false, |any, (a, b)| any | (a > b));
+        if !any {
+            return 0;
+        }
+        (0..WIDTH).fold(0, |bits, i| bits | u32::from(a.0[i] > b.0[i]) << i)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Isa, Lane};
+    use std::arch::x86_64::*;
+
+    /// AVX2 with FMA. A value of it is only made by [`super::run`], where the
+    /// machine has both.
+    #[derive(Clone, Copy)]
+    pub struct Avx2;
+
+    impl Isa for Avx2 {
+        const FMA: bool = true;
+
+        const TILE: (usize, usize) = (4, 1);
+
+        type Vector = [__m256; 2];
+
+        #[inline(always)]
+        fn zero() -> [__m256; 2] {
+            Self::splat(0.0)
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> [__m256; 2] {
+            // SAFETY: the machine has these instructions, as in all of this.
+            unsafe { [_mm256_set1_ps(value); 2] }
+        }
+
+        #[inline(always)]
+        fn load(lane: &Lane) -> [__m256; 2] {
+            let start = lane.0.as_ptr();
+            // SAFETY: a lane holds two vectors, aligned.
+            unsafe { [_mm256_load_ps(start), _mm256_load_ps(start.add(8))] }
+        }
+
+        #[inline(always)]
+        fn store(vector: [__m256; 2], lane: &mut Lane) {
+            let start = lane.0.as_mut_ptr();
+            // SAFETY: as in `load`.
+            unsafe {
+                _mm256_store_ps(start, vector[0]);
+                _mm256_store_ps(start.add(8), vector[1]);
+            }
+        }
+
+        #[inline(always)]
+        fn madd(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`.
+            unsafe {
+                [
+                    _mm256_fmadd_ps(a[0], b[0], c[0]),
+                    _mm256_fmadd_ps(a[1], b[1], c[1]),
+                ]
+            }
+        }
+
+        #[inline(always)]
+        fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`.
+            unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+        }
+
+        #[inline(always)]
+        fn above(a: [__m256; 2], b: [__m256; 2]) -> u32 {
+            // SAFETY: as in `splat`.
+            let bits = |i: usize| unsafe {
+                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i])) as u32
+            };
+            bits(0) | bits(1) << 8
+        }
+    }
+
+    /// AVX-512F. As [`Avx2`], only where the machine has it.
+    #[derive(Clone, Copy)]
+    pub struct Avx512;
+
+    impl Isa for Avx512 {
+        const FMA: bool = true;
+
+        const TILE: (usize, usize) = (8, 2);
+
+        type Vector = __m512;
+
+        #[inline(always)]
+        fn zero() -> __m512 {
+            Self::splat(0.0)
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> __m512 {
+            // SAFETY: the machine has these instructions, as in all of this.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn load(lane: &Lane) -> __m512 {
+            // SAFETY: a lane is one vector, aligned.
+            unsafe { _mm512_load_ps(lane.0.as_ptr()) }
+        }
+
+        #[inline(always)]
+        fn store(vector: __m512, lane: &mut Lane) {
+            // SAFETY: as in `load`.
+            unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), vector) }
+        }
+
+        #[inline(always)]
+        fn madd(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: as in `splat`.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        fn add(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: as in `splat`.
+            unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn above(a: __m512, b: __m512) -> u32 {
+            // SAFETY: as in `splat`.
+            u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
+        }
+    }
+}
+
 /// Work that is compiled once for each instruction set. `call` and what it
 /// calls must be `#[inline(always)]`: only code that is inlined into the copy
 /// is compiled for the copy's instructions.
 pub trait Job {
     type Output;
 
-    /// With `FMA`, [`madd`] rounds once.
-    fn call<const FMA: bool>(self) -> Self::Output;
+    fn call<S: Isa>(self) -> Self::Output;
 }
 
 /// Runs a job with the widest instructions there are.
@@ -72,51 +282,89 @@ pub fn run<J: Job>(job: J) -> J::Output {
             return unsafe { avx2(job) };
         }
     }
-    if cfg!(target_arch = "aarch64") {
-        job.call::<true>()
-    } else {
-        job.call::<false>()
-    }
+    job.call::<Portable>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx2,fma")]
 unsafe fn avx512<J: Job>(job: J) -> J::Output {
-    job.call::<true>()
+    job.call::<x86::Avx512>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<J: Job>(job: J) -> J::Output {
-    job.call::<true>()
+    job.call::<x86::Avx2>()
 }
 
-/// `a * b + c`. Without the instruction, `mul_add` would be a function call.
+/// `a * b + c` of single numbers. Without the instruction, `mul_add` would be
+/// a function call.
 #[inline(always)]
-pub fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub fn madd<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
+    if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Inner product of two rows of the same length.
 #[inline(always)]
-pub fn dot<const FMA: bool>(a: &[Lane], b: &[Lane]) -> f32 {
-    let mut sum = Lane::ZERO;
+pub fn dot<S: Isa>(a: &[Lane], b: &[Lane]) -> f32 {
+    let mut sum = S::zero();
     for (a, b) in a.iter().zip(b) {
-        for i in 0..WIDTH {
-            sum.0[i] = madd::<FMA>(a.0[i], b.0[i], sum.0[i]);
-        }
+        sum = S::madd(S::load(a), S::load(b), sum);
     }
-    sum.sum()
+    let mut lane = Lane::ZERO;
+    S::store(sum, &mut lane);
+    lane.sum()
 }
 
 /// `to += factor * row`
 #[inline(always)]
-pub fn add_scaled<const FMA: bool>(to: &mut [Lane], factor: f32, row: &[Lane]) {
+pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
+    let factor = S::splat(factor);
     for (to, row) in to.iter_mut().zip(row) {
-        for i in 0..WIDTH {
-            to.0[i] = madd::<FMA>(factor, row.0[i], to.0[i]);
-        }
+        S::store(S::madd(factor, S::load(row), S::load(to)), to);
     }
+}
+
+/// `e^x` to within two units in the last place, without a branch, so that
+/// loops of it become vector instructions: `2^n e^r` with the polynomial of
+/// Cephes' `expf` for `r` in `-ln(2) / 2..ln(2) / 2`. Below -87 it is 0 or
+/// almost so, above 88 it stays at `e^88`.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.3, 88.0);
+    // Adding and subtracting 1.5 * 2^23 rounds to an integer.
+    const ROUND: f32 = 12_582_912.0;
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    (p * r * r + r + 1.0) * power
+}
+
+/// Asks for a row that will be read soon.
+#[inline(always)]
+pub fn prefetch(row: &[Lane]) {
+    for lane in row {
+        prefetch_line(lane);
+    }
+}
+
+/// As [`prefetch`], one cache line.
+#[inline(always)]
+pub fn prefetch_line(line: *const Lane) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 #[cfg(test)]
@@ -129,9 +377,9 @@ mod tests {
         type Output = f32;
 
         #[inline(always)]
-        fn call<const FMA: bool>(self) -> f32 {
-            add_scaled::<FMA>(self.1, 2.0, self.0);
-            dot::<FMA>(self.0, self.1)
+        fn call<S: Isa>(self) -> f32 {
+            add_scaled::<S>(self.1, 2.0, self.0);
+            dot::<S>(self.0, self.1)
         }
     }
 
@@ -145,8 +393,19 @@ mod tests {
         assert_eq!(run(Products(&a, &mut b)), plain);
         assert_eq!(flat(&b)[47], 95.0);
         let mut b = vec![Lane([1.0; WIDTH]); 3];
-        assert_eq!(Products(&a, &mut b).call::<false>(), plain);
+        assert_eq!(Products(&a, &mut b).call::<Portable>(), plain);
         flat_mut(&mut b)[0] = 7.0;
         assert_eq!(b[0].0[0], 7.0);
+    }
+
+    #[test]
+    fn exp_is_near_the_library_s() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0;
+            let (fast, exact) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((fast / exact - 1.0).abs() < 3e-7, "{x}: {fast} {exact}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(1e9).is_finite());
     }
 }

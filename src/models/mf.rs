@@ -7,8 +7,10 @@
 //! implicit-feedback factorization that He et al. (WWW 2017) call a special
 //! case of GMF; with a softmax the factorization of two-tower retrieval.
 
+mod fused;
+
 use super::ModelEntry;
-use super::pairwise::{self, Objective, PairNetwork};
+use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{
@@ -20,6 +22,7 @@ use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device, Tensor};
+use fused::SideParams;
 use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
@@ -297,5 +300,17 @@ impl PairNetwork for Network {
             vectors,
             offsets: rows.next().unwrap_or_else(|| vec![0.0; queries]),
         })
+    }
+
+    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        let users = SideParams {
+            embeddings: &self.users,
+            biases: self.user_bias.as_ref(),
+        };
+        let items = SideParams {
+            embeddings: &self.items,
+            biases: self.item_bias.as_ref(),
+        };
+        fused::fuse(users, items, self.regularization, around)
     }
 }
