@@ -1,7 +1,9 @@
 //! The branches of NeuMF and what they compute.
 
+use super::fused;
+use crate::device;
 use crate::model::{ItemVectors, QueryVectors};
-use crate::models::pairwise::PairNetwork;
+use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork};
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
 use anyhow::{Context, Result};
@@ -82,6 +84,13 @@ impl Mlp {
 }
 
 impl Network {
+    /// A table with a row for each user.
+    pub fn user_table(&self) -> &Param {
+        let mlp = self.mlp.as_ref().map(|m| &m.users);
+        let table = self.gmf.as_ref().map(|g| &g.users).or(mlp);
+        table.expect("a network has a branch")
+    }
+
     fn rows(tape: &mut Tape, users: &Param, items: &Param, at: (&Index, &Index)) -> Branch {
         Branch {
             users: tape.lookup(users, at.0),
@@ -168,7 +177,7 @@ impl PairNetwork for Network {
         items: &[u32],
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let batch = users.len() as f64;
-        let rows = self.user_tables()[0].shape()[0];
+        let rows = self.user_table().shape()[0];
         let at = (
             tape.index(users.to_vec(), rows),
             tape.index(items.to_vec(), self.num_items),
@@ -227,7 +236,15 @@ impl PairNetwork for Network {
         Ok(QueryVectors { vectors, offsets })
     }
 
+    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        fused::fuse(self, around)
+    }
+
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
+        if device::is_host(&rows[0].device()) {
+            let rows = rows.iter().cloned().map(host).collect::<Result<Vec<_>>>()?;
+            return fused::score(self, &rows, scores);
+        }
         let queries = rows[0].dims()[0];
         let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
         let height = (TILE / (self.num_items * width)).max(1);

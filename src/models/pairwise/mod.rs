@@ -9,6 +9,7 @@ pub use examples::Examples;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
+use crate::kernels::mf::Goal;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
 use crate::optim::Optimizer;
@@ -98,6 +99,23 @@ pub struct Fuse<'a> {
     /// Of the run: step `n` takes its dropout from
     /// `seed.indexed("dropout", n - 1)`.
     pub seed: Seed,
+}
+
+impl Fuse<'_> {
+    /// What the kernels minimize; `None` for a loss that they do not know.
+    pub fn goal(&self) -> Option<Goal> {
+        let smoothing = self.config.label_smoothing as f32;
+        Some(match self.objective.loss {
+            Loss::Mse => Goal::Mse,
+            Loss::Bce => Goal::Bce { smoothing },
+            Loss::Bpr => Goal::Bpr,
+            Loss::Softmax => Goal::Softmax {
+                temperature: self.objective.temperature as f32,
+                smoothing,
+            },
+            Loss::InBatchSoftmax => return None,
+        })
+    }
 }
 
 /// Weights and optimizer state in the form that fused kernels train.
