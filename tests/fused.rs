@@ -110,7 +110,11 @@ fn every_loss_of_mf_agrees_with_the_plain_operations() {
         ),
     ];
     for (params, training) in losses {
-        for regularization in ["", "regularization = 0.05"] {
+        for regularization in [
+            "",
+            "regularization = 0.05",
+            "regularization = 0.05\nitem_regularization = 0.01",
+        ] {
             let params = format!("{MF}{params}\n{regularization}");
             agree("mf", &params, &format!("learning_rate = 0.02\n{training}"));
         }

@@ -79,8 +79,10 @@ pub struct Settings {
     /// Learn from the highest-scored of an example's negatives alone.
     pub hardest_negative: bool,
     pub rows: Rows,
-    /// L2 on the rows of a batch, per example.
-    pub regularization: f32,
+    /// L2 on the users' rows of a batch, per example.
+    pub user_regularization: f32,
+    /// L2 on the items' rows of a batch, per example.
+    pub item_regularization: f32,
     /// Largest norm of a step's gradients; 0 does not clip.
     pub gradient_clip: f32,
 }

@@ -34,8 +34,10 @@ struct Step {
     width: usize,
     /// One over what the sum of losses is divided by.
     scale: f32,
-    /// Regularization of a row for each of its places.
-    decay: f32,
+    /// Regularization of a user's row for each of its places.
+    user_decay: f32,
+    /// The same of an item's.
+    item_decay: f32,
 }
 
 /// One step on a batch whose items are final.
@@ -47,7 +49,8 @@ pub fn step(factors: &mut Factors, batch: &mut Batch, hyper: &Hyper) -> f64 {
         settings,
         width,
         scale: 1.0 / settings.goal.divisor(examples, width),
-        decay: settings.regularization / examples as f32,
+        user_decay: settings.user_regularization / examples as f32,
+        item_decay: settings.item_regularization / examples as f32,
     };
     let Factors {
         users,
@@ -154,6 +157,9 @@ impl Job for UserGradients<'_> {
         let gradients = self.gradients.chunks_exact_mut(self.users.per_row());
         for (group, (gradient, loss)) in gradients.zip(self.losses).enumerate() {
             let user = self.users.row(batch.by_user.rows[self.first + group]);
+            if let Some(&later) = batch.by_user.rows.get(self.first + group + AHEAD) {
+                prefetch(self.users.row(later));
+            }
             let places = starts[group] as usize..starts[group + 1] as usize;
             gradient.fill(Lane::ZERO);
             let (mut total, mut slope) = (0.0f64, 0.0);
@@ -174,30 +180,24 @@ impl Job for UserGradients<'_> {
                     slope += derivative;
                 }
             }
-            *loss = total * f64::from(step.scale);
-            finish::<S>(step, gradient, slope, user, places.len(), loss);
+            let decay = step.user_decay * places.len() as f32;
+            *loss = total * f64::from(step.scale) + finish::<S>(rows, gradient, slope, user, decay);
         }
     }
 }
 
-/// The bias's own gradient, and the regularizer of a row with `places`.
+/// The bias's own gradient, and the regularizer of a row, whose weight is
+/// `decay`; returns the latter's part of the loss.
 #[inline(always)]
-fn finish<S: Isa>(
-    step: &Step,
-    gradient: &mut [Lane],
-    slope: f32,
-    row: &[Lane],
-    places: usize,
-    loss: &mut f64,
-) {
-    if let Some(column) = step.settings.rows.bias {
+fn finish<S: Isa>(rows: Rows, gradient: &mut [Lane], slope: f32, row: &[Lane], decay: f32) -> f64 {
+    if let Some(column) = rows.bias {
         flat_mut(gradient)[column] = slope;
     }
-    if step.decay > 0.0 {
-        let decay = step.decay * places as f32;
-        *loss += f64::from(decay) * f64::from(dot::<S>(row, row));
-        add_scaled::<S>(gradient, 2.0 * decay, row);
+    if decay == 0.0 {
+        return 0.0;
     }
+    add_scaled::<S>(gradient, 2.0 * decay, row);
+    f64::from(decay) * f64::from(dot::<S>(row, row))
 }
 
 /// Gradients of some of the batch's distinct items.
@@ -223,9 +223,8 @@ impl ItemGradients<'_> {
             add_scaled::<S>(gradient, derivative, self.users.row(user_of(place)));
             slope += derivative;
         }
-        let mut loss = 0.0;
-        finish::<S>(self.step, gradient, slope, item, places.len(), &mut loss);
-        loss
+        let decay = self.step.item_decay * places.len() as f32;
+        finish::<S>(self.step.settings.rows, gradient, slope, item, decay)
     }
 
     /// Asks for the users of the item that comes [`AHEAD`] places later.

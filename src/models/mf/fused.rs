@@ -15,6 +15,8 @@ use std::ops::Range;
 pub struct SideParams<'a> {
     pub embeddings: &'a Param,
     pub biases: Option<&'a Param>,
+    /// L2 per example.
+    pub regularization: f64,
 }
 
 /// The kernels for these parameters, where there are some for this loss and
@@ -25,7 +27,6 @@ pub struct SideParams<'a> {
 pub fn fuse(
     users: SideParams<'_>,
     items: SideParams<'_>,
-    regularization: f64,
     around: &Fuse<'_>,
 ) -> Result<Option<Box<dyn FusedPairs>>> {
     let Some(goal) = around.goal() else {
@@ -41,7 +42,8 @@ pub fn fuse(
         rows: Rows {
             bias: users.biases.map(|_| dim),
         },
-        regularization: regularization as f32,
+        user_regularization: users.regularization as f32,
+        item_regularization: items.regularization as f32,
         gradient_clip: around.config.gradient_clip as f32,
     };
     let (num_users, num_items) = (users.embeddings.shape()[0], items.embeddings.shape()[0]);
