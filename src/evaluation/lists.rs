@@ -69,7 +69,7 @@ pub fn evaluate(
 }
 
 /// Cases that are ranked between two reports of progress.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 4096;
 
 fn rank_catalog(
     model: &dyn Recommender,

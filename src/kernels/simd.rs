@@ -70,6 +70,9 @@ pub trait Isa: Copy {
 
     fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
+    /// What is above zero, place by place.
+    fn relu(a: Self::Vector) -> Self::Vector;
+
     /// One bit for each place where `a` is larger.
     fn above(a: Self::Vector, b: Self::Vector) -> u32;
 }
@@ -115,6 +118,11 @@ impl Isa for Portable {
     #[inline(always)]
     fn add(a: Lane, b: Lane) -> Lane {
         Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn relu(a: Lane) -> Lane {
+        Lane(a.0.map(|x| if x > 0.0 { x } else { 0.0 }))
     }
 
     #[inline(always)]
@@ -193,6 +201,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn relu(a: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+            a.map(|a| unsafe { _mm256_max_ps(a, _mm256_setzero_ps()) })
+        }
+
+        #[inline(always)]
         fn above(a: [__m256; 2], b: [__m256; 2]) -> u32 {
             // SAFETY: as in `splat`.
             let bits = |i: usize| unsafe {
@@ -246,6 +260,12 @@ mod x86 {
         fn add(a: __m512, b: __m512) -> __m512 {
             // SAFETY: as in `splat`.
             unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn relu(a: __m512) -> __m512 {
+            // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+            unsafe { _mm512_max_ps(a, _mm512_setzero_ps()) }
         }
 
         #[inline(always)]
@@ -322,6 +342,14 @@ pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
     let factor = S::splat(factor);
     for (to, row) in to.iter_mut().zip(row) {
         S::store(S::madd(factor, S::load(row), S::load(to)), to);
+    }
+}
+
+/// Puts zeros in place of what is not above zero.
+#[inline(always)]
+pub fn relu<S: Isa>(row: &mut [Lane]) {
+    for lane in row {
+        S::store(S::relu(S::load(lane)), lane);
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod chunk;
 mod dropout;
+mod hardest;
 mod layout;
 mod score;
 mod step;
@@ -104,7 +105,7 @@ impl Ncf {
         if !self.settings.hardest_negative {
             return step::step(self, batch, dropout, hyper);
         }
-        let items = step::keep_hardest(self, batch);
+        let items = hardest::keep_hardest(self, batch);
         let batch = Batch {
             items: &items,
             ..batch

@@ -2,7 +2,7 @@
 
 use super::layout::{Layout, Tower};
 use crate::kernels::gemm::{Left, add_product};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, dot, flat, flat_mut};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, dot, flat, relu};
 use crate::kernels::table::Table;
 use rayon::prelude::*;
 
@@ -183,7 +183,7 @@ impl Block<'_> {
             for (place, user) in users.chunks_exact(width).enumerate() {
                 let start = place * net.num_items + block * ITEMS;
                 let scores = &mut self.scores[start..][..items.len() / width];
-                relu_sums(user, items, &mut layers[0]);
+                relu_sums::<S>(user, items, &mut layers[0]);
                 climb::<S>(tower, net.weights, &mut layers, scores.len());
                 let rows = layers[tower.layers.len()].chunks_exact(tower.output.width());
                 let output = tower.output.of(net.weights);
@@ -197,12 +197,12 @@ impl Block<'_> {
 
 /// What is above zero of a user's part and each item's.
 #[inline(always)]
-fn relu_sums(user: &[Lane], items: &[Lane], to: &mut Vec<Lane>) {
+fn relu_sums<S: Isa>(user: &[Lane], items: &[Lane], to: &mut Vec<Lane>) {
     to.resize(items.len(), Lane::ZERO);
     let rows = items.chunks_exact(user.len());
     for (to, item) in to.chunks_exact_mut(user.len()).zip(rows) {
         for ((to, user), item) in to.iter_mut().zip(user).zip(item) {
-            *to = Lane(std::array::from_fn(|i| (user.0[i] + item.0[i]).max(0.0)));
+            S::store(S::relu(S::add(S::load(user), S::load(item))), to);
         }
     }
 }
@@ -223,6 +223,6 @@ fn climb<S: Isa>(tower: &Tower, weights: &[Lane], layers: &mut [Vec<Lane>], rows
             depth: 1,
         };
         add_product::<S>(left, weight.of(weights), output, weight.width());
-        flat_mut(output).iter_mut().for_each(|x| *x = x.max(0.0));
+        relu::<S>(output);
     }
 }

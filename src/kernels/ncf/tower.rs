@@ -3,7 +3,7 @@
 use super::chunk::{Chunk, Gradients, reset};
 use super::layout::Tower;
 use crate::kernels::gemm::{Left, add_product};
-use crate::kernels::simd::{Isa, Lane, WIDTH, add_scaled, dot, flat, flat_mut};
+use crate::kernels::simd::{Isa, Lane, WIDTH, add_scaled, dot, flat, flat_mut, relu};
 use crate::kernels::table::Table;
 
 impl Chunk<'_, '_> {
@@ -57,7 +57,7 @@ impl Chunk<'_, '_> {
         let items = plain(&scratch.items, depth);
         add_product::<S>(items, weights, &mut scratch.layers[0], width);
         for layer in 0..layers {
-            self.activate(tower, layer);
+            self.activate::<S>(tower, layer);
             if layer + 1 < layers {
                 self.next_layer::<S>(tower, layer);
             }
@@ -71,9 +71,9 @@ impl Chunk<'_, '_> {
 
     /// From the sums of a layer to what it hands on.
     #[inline(always)]
-    fn activate(&mut self, tower: &Tower, layer: usize) {
+    fn activate<S: Isa>(&mut self, tower: &Tower, layer: usize) {
         let values = &mut self.scratch.layers[layer];
-        flat_mut(values).iter_mut().for_each(|x| *x = x.max(0.0));
+        relu::<S>(values);
         let masks = self.net.masks.as_ref();
         let Some(mask) = masks.and_then(|m| m.hidden.get(layer)) else {
             return;
