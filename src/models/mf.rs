@@ -13,12 +13,14 @@ use super::ModelEntry;
 use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
-use crate::model::{Factors, FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::model::{
+    FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
+};
 use crate::params::{Param, host};
 use crate::seed::Seed;
 use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device, Tensor};
 use fused::SideParams;
 use serde::{Deserialize, Serialize};
@@ -293,6 +295,24 @@ impl PairNetwork for Network {
         Ok(())
     }
 
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        Ok(Some(ItemVectors {
+            dim: self.items.shape()[1],
+            vectors: self.items.host()?,
+            biases: self.item_bias.as_ref().map(Param::host).transpose()?,
+        }))
+    }
+
+    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        let mut rows = rows.into_iter();
+        let vectors = rows.next().context("a table of user embeddings")?;
+        let queries = vectors.len() / self.users.shape()[1];
+        Ok(QueryVectors {
+            vectors,
+            offsets: rows.next().unwrap_or_else(|| vec![0.0; queries]),
+        })
+    }
+
     fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
         let users = SideParams {
             embeddings: &self.users,
@@ -305,17 +325,5 @@ impl PairNetwork for Network {
             regularization: self.item_regularization,
         };
         fused::fuse(users, items, around)
-    }
-
-    fn factors(&self) -> Option<Factors> {
-        Some(Factors {
-            dim: self.users.shape()[1],
-            user_vectors: self.users.host().ok()?,
-            item_vectors: self.items.host().ok()?,
-            item_biases: match &self.item_bias {
-                Some(bias) => Some(bias.host().ok()?),
-                None => None,
-            },
-        })
     }
 }

@@ -1,9 +1,12 @@
 //! The branches of NeuMF and what they compute.
 
-use crate::models::pairwise::PairNetwork;
+use super::fused;
+use crate::device;
+use crate::model::{ItemVectors, QueryVectors};
+use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork};
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Tensor, activation};
 
 pub struct Gmf {
@@ -81,6 +84,13 @@ impl Mlp {
 }
 
 impl Network {
+    /// A table with a row for each user.
+    pub fn user_table(&self) -> &Param {
+        let mlp = self.mlp.as_ref().map(|m| &m.users);
+        let table = self.gmf.as_ref().map(|g| &g.users).or(mlp);
+        table.expect("a network has a branch")
+    }
+
     fn rows(tape: &mut Tape, users: &Param, items: &Param, at: (&Index, &Index)) -> Branch {
         Branch {
             users: tape.lookup(users, at.0),
@@ -167,7 +177,7 @@ impl PairNetwork for Network {
         items: &[u32],
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let batch = users.len() as f64;
-        let rows = self.user_tables()[0].shape()[0];
+        let rows = self.user_table().shape()[0];
         let at = (
             tape.index(users.to_vec(), rows),
             tape.index(items.to_vec(), self.num_items),
@@ -201,7 +211,40 @@ impl PairNetwork for Network {
             .collect()
     }
 
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        let (Some(gmf), None) = (&self.gmf, &self.mlp) else {
+            return Ok(None);
+        };
+        Ok(Some(ItemVectors {
+            dim: gmf.items.shape()[1],
+            vectors: gmf.items.host()?,
+            biases: None,
+        }))
+    }
+
+    /// Of GMF alone: its output weights go to the users' side.
+    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        let gmf = self.gmf.as_ref().context("a GMF branch")?;
+        let mut vectors = rows.into_iter().next().context("a table of users")?;
+        let weights = gmf.output.host()?;
+        for vector in vectors.chunks_exact_mut(weights.len()) {
+            for (value, weight) in vector.iter_mut().zip(&weights) {
+                *value *= weight;
+            }
+        }
+        let offsets = vec![self.bias.host()?[0]; vectors.len() / weights.len()];
+        Ok(QueryVectors { vectors, offsets })
+    }
+
+    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        fused::fuse(self, around)
+    }
+
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
+        if device::is_host(&rows[0].device()) {
+            let rows = rows.iter().cloned().map(host).collect::<Result<Vec<_>>>()?;
+            return fused::score(self, &rows, scores);
+        }
         let queries = rows[0].dims()[0];
         let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
         let height = (TILE / (self.num_items * width)).max(1);

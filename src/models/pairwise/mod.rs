@@ -9,8 +9,9 @@ pub use examples::Examples;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
+use crate::kernels::mf::Goal;
 use crate::losses::Loss;
-use crate::model::{Factors, FitContext, Fitted, ModelData, Recommender};
+use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
 use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
@@ -18,7 +19,7 @@ use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, Loop, StepLoss, TrainingConfig};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
 use recommender::{PairRecommender, SCALE};
 use std::ops::Range;
@@ -61,9 +62,21 @@ pub trait PairNetwork: Send + Sync {
     /// A device that fails.
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()>;
 
-    /// See [`Recommender::factors`].
-    fn factors(&self) -> Option<Factors> {
-        None
+    /// Item vectors, where scores are inner products with them.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        Ok(None)
+    }
+
+    /// What goes with [`Self::item_vectors`] for users given as rows of the
+    /// user tables, row-major, one array a table.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn query_vectors(&self, _: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        bail!("the scores of this network are not inner products")
     }
 
     /// Kernels that train this network, from its weights and the optimizer's
@@ -86,6 +99,23 @@ pub struct Fuse<'a> {
     /// Of the run: step `n` takes its dropout from
     /// `seed.indexed("dropout", n - 1)`.
     pub seed: Seed,
+}
+
+impl Fuse<'_> {
+    /// What the kernels minimize; `None` for a loss that they do not know.
+    pub fn goal(&self) -> Option<Goal> {
+        let smoothing = self.config.label_smoothing as f32;
+        Some(match self.objective.loss {
+            Loss::Mse => Goal::Mse,
+            Loss::Bce => Goal::Bce { smoothing },
+            Loss::Bpr => Goal::Bpr,
+            Loss::Softmax => Goal::Softmax {
+                temperature: self.objective.temperature as f32,
+                smoothing,
+            },
+            Loss::InBatchSoftmax => return None,
+        })
+    }
 }
 
 /// Weights and optimizer state in the form that fused kernels train.
