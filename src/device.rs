@@ -4,6 +4,7 @@
 //! constructs a device, and nobody calls `Device::default()`.
 
 use anyhow::{Result, bail};
+use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -147,6 +148,27 @@ pub struct AdapterInfo {
     pub max_buffer_bytes: u64,
     /// Runs on the CPU (llvmpipe, lavapipe, WARP): only taken when named.
     pub software: bool,
+}
+
+/// Which of our kernels run on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// The CPU through flex: loops over slices.
+    Flex,
+    /// A GPU through wgpu.
+    Gpu,
+    /// None: plain tensor operations must do.
+    Other,
+}
+
+/// The family of a device, with or without autodiff.
+pub fn family(device: &Device) -> Family {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Flex(_) => Family::Flex,
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(_) => Family::Gpu,
+        _ => Family::Other,
+    }
 }
 
 /// The adapters that wgpu sees; none in a build without wgpu.

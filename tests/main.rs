@@ -5,5 +5,6 @@ mod configs;
 mod conformance;
 mod devices;
 mod golden;
+mod kernels;
 mod quality;
 mod resume;

@@ -2,5 +2,6 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod rows;
 pub mod simd;
 pub mod update;

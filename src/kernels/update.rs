@@ -7,16 +7,16 @@ use crate::optim::{OptimizerConfig, OptimizerKind};
 /// The numbers of one step, ready for use.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper {
-    kind: OptimizerKind,
-    rate: f32,
+    pub kind: OptimizerKind,
+    pub rate: f32,
     /// Added to the gradient as a multiple of the weight.
-    coupled_decay: f32,
+    pub coupled_decay: f32,
     /// What is left of a weight after decoupled decay (AdamW).
-    kept: f32,
-    momentum: f32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
+    pub kept: f32,
+    pub momentum: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub epsilon: f32,
 }
 
 impl Hyper {

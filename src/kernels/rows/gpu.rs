@@ -1,0 +1,274 @@
+//! The row kernels for GPUs: a unit for each column of each touched row.
+
+use super::{RowOps, Step};
+use burn::backend::TensorMetadata;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::tensor::Shape;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::{calculate_cube_count_elemwise, prelude::*};
+
+/// Units of a cube.
+const UNITS: u32 = 256;
+
+impl RowOps for CubeBackend {
+    fn sum_segments(
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        rows: usize,
+    ) -> FloatTensor<Self> {
+        let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
+        let columns = grads.shape()[1];
+        let sums = empty_device_contiguous_dtype(
+            grads.client.clone(),
+            grads.device.clone(),
+            Shape::new([rows, columns]),
+            grads.dtype,
+        );
+        let client = grads.client.clone();
+        let (count, dim) = cubes(&client, rows * columns);
+        // SAFETY: the kernel checks its own bounds; `Segments` checked the
+        // rest when it was made.
+        unsafe {
+            kernel::sum_rows::launch_unchecked(
+                &client,
+                count,
+                dim,
+                grads.into_buffer_arg(),
+                segments.into_buffer_arg(),
+                sums.clone().into_buffer_arg(),
+                rows as u32,
+                columns as u32,
+            );
+        }
+        sums
+    }
+
+    fn update_with_one_state(
+        table: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        step: Step,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (table, first) = (own(table), own(first));
+        launch([&table, &first], None, grads, segments, step);
+        (table, first)
+    }
+
+    fn update_with_two_states(
+        table: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        step: Step,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (table, first, second) = (own(table), own(first), own(second));
+        launch([&table, &first], Some(&second), grads, segments, step);
+        (table, first, second)
+    }
+}
+
+/// A tensor that may be written: itself where this is its only handle.
+fn own(tensor: CubeTensor) -> CubeTensor {
+    let tensor = into_contiguous(tensor);
+    if tensor.can_mut() {
+        tensor
+    } else {
+        tensor.copy()
+    }
+}
+
+fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new_1d(UNITS);
+    (calculate_cube_count_elemwise(client, units, dim), dim)
+}
+
+fn launch(
+    [table, first]: [&CubeTensor; 2],
+    second: Option<&CubeTensor>,
+    grads: CubeTensor,
+    segments: CubeTensor,
+    step: Step,
+) {
+    let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
+    let client = grads.client.clone();
+    let columns = grads.shape()[1];
+    let (count, dim) = cubes(&client, step.rows * columns);
+    let second = match second {
+        Some(second) => second.clone().into_buffer_arg(),
+        // SAFETY: four bytes hold the one number that nobody reads.
+        None => unsafe { BufferArg::from_raw_parts(client.empty(4), 1) },
+    };
+    // SAFETY: as above.
+    unsafe {
+        kernel::update_rows::launch_unchecked(
+            &client,
+            count,
+            dim,
+            table.clone().into_buffer_arg(),
+            first.clone().into_buffer_arg(),
+            second,
+            grads.into_buffer_arg(),
+            segments.into_buffer_arg(),
+            kernel::NumbersLaunch::of(&step.hyper),
+            step.rows as u32,
+            columns as u32,
+            kernel::Formula::of(step.hyper.kind),
+            step.summed,
+        );
+    }
+}
+
+mod kernel {
+    use crate::kernels::update::Hyper;
+    use crate::optim::OptimizerKind;
+    use cubecl::prelude::*;
+
+    /// Which formula a kernel is compiled for; AdamW is Adam with other
+    /// numbers.
+    #[derive(CubeType, Clone, Copy, Debug, Hash, PartialEq, Eq)]
+    pub enum Formula {
+        Adam,
+        Sgd,
+        Adagrad,
+    }
+
+    impl Formula {
+        pub fn of(kind: OptimizerKind) -> Self {
+            match kind {
+                OptimizerKind::Adam | OptimizerKind::Adamw => Self::Adam,
+                OptimizerKind::Sgd => Self::Sgd,
+                OptimizerKind::Adagrad => Self::Adagrad,
+            }
+        }
+    }
+
+    /// The numbers of [`Hyper`].
+    #[derive(CubeType, CubeLaunch, Clone, Copy)]
+    pub struct Numbers {
+        rate: f32,
+        coupled_decay: f32,
+        kept: f32,
+        momentum: f32,
+        beta1: f32,
+        beta2: f32,
+        epsilon: f32,
+    }
+
+    impl NumbersLaunch {
+        pub fn of(hyper: &Hyper) -> Self {
+            Self::new(
+                hyper.rate,
+                hyper.coupled_decay,
+                hyper.kept,
+                hyper.momentum,
+                hyper.beta1,
+                hyper.beta2,
+                hyper.epsilon,
+            )
+        }
+    }
+
+    /// The gradient of a row in one column.
+    #[cube]
+    fn add_up(
+        grads: &[f32],
+        segments: &[i32],
+        row: usize,
+        column: usize,
+        rows: usize,
+        columns: usize,
+    ) -> f32 {
+        let from = segments[rows + row] as usize;
+        let to = segments[rows + row + 1] as usize;
+        let order = 2 * rows + 1;
+        let mut sum = 0.0f32;
+        for k in from..to {
+            sum += grads[segments[order + k] as usize * columns + column];
+        }
+        sum
+    }
+
+    #[cube(launch_unchecked)]
+    pub fn sum_rows(grads: &[f32], segments: &[i32], sums: &mut [f32], rows: u32, columns: u32) {
+        let unit = ABSOLUTE_POS;
+        let (rows, columns) = (rows as usize, columns as usize);
+        if unit < rows * columns {
+            sums[unit] = add_up(
+                grads,
+                segments,
+                unit / columns,
+                unit % columns,
+                rows,
+                columns,
+            );
+        }
+    }
+
+    /// One step of the formula on one number, as in
+    /// [`crate::kernels::update::update_row`].
+    #[cube]
+    pub fn update_number(
+        weights: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        at: usize,
+        gradient: f32,
+        n: &Numbers,
+        #[comptime] formula: Formula,
+    ) {
+        let w = weights[at];
+        let g = gradient + n.coupled_decay * w;
+        match formula {
+            Formula::Adam => {
+                let m = n.beta1 * first[at] + (1.0 - n.beta1) * g;
+                let v = n.beta2 * second[at] + (1.0 - n.beta2) * g * g;
+                first[at] = m;
+                second[at] = v;
+                weights[at] = n.kept * w - n.rate * m / (v.sqrt() + n.epsilon);
+            }
+            Formula::Sgd => {
+                let m = n.momentum * first[at] + g;
+                first[at] = m;
+                weights[at] = w - n.rate * m;
+            }
+            Formula::Adagrad => {
+                let v = first[at] + g * g;
+                first[at] = v;
+                weights[at] = w - n.rate * g / (v.sqrt() + n.epsilon);
+            }
+        }
+    }
+
+    #[cube(launch_unchecked)]
+    pub fn update_rows(
+        table: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        grads: &[f32],
+        segments: &[i32],
+        numbers: Numbers,
+        rows: u32,
+        columns: u32,
+        #[comptime] formula: Formula,
+        #[comptime] summed: bool,
+    ) {
+        let unit = ABSOLUTE_POS;
+        let (rows, columns) = (rows as usize, columns as usize);
+        if unit < rows * columns {
+            let row = unit / columns;
+            let column = unit % columns;
+            let gradient = if summed.comptime() {
+                grads[unit]
+            } else {
+                add_up(grads, segments, row, column, rows, columns)
+            };
+            let at = segments[row] as usize * columns + column;
+            update_number(table, first, second, at, gradient, &numbers, formula);
+        }
+    }
+}
