@@ -62,16 +62,6 @@ pub fn bpr(scores: Tensor<2>) -> Tensor<1> {
     activation::log_sigmoid(positive - negatives).neg().mean()
 }
 
-/// [`bpr`] against the negative with the highest score alone (Zhang et al.,
-/// "Optimizing top-n collaborative filtering via dynamic negative item
-/// sampling", SIGIR 2013).
-pub fn bpr_hardest(scores: Tensor<2>) -> Tensor<1> {
-    let [batch, width] = scores.dims();
-    let positive = scores.clone().slice([0..batch, 0..1]);
-    let hardest = scores.slice([0..batch, 1..width]).max_dim(1);
-    activation::log_sigmoid(positive - hardest).neg().mean()
-}
-
 /// Softmax cross-entropy with the positive as the class; `smoothing` is
 /// spread evenly over the whole row.
 pub fn softmax(scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
@@ -122,11 +112,7 @@ mod tests {
     }
 
     /// The losses of one row, written as the papers write them, in f64.
-    const PLAIN: [(&str, Plain); 5] = [
-        ("hardest bpr", |s| {
-            let hardest = s[1..].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            -sigmoid(s[0] - hardest).ln()
-        }),
+    const PLAIN: [(&str, Plain); 4] = [
         ("bpr", |s| {
             s[1..].iter().map(|n| -sigmoid(s[0] - n).ln()).sum::<f64>() / (s.len() - 1) as f64
         }),
@@ -149,7 +135,6 @@ mod tests {
     fn tensor_loss(name: &str, scores: Tensor<2>) -> Tensor<1> {
         match name {
             "bpr" => bpr(scores),
-            "hardest bpr" => bpr_hardest(scores),
             "bce" => bce(scores, 0.0),
             "softmax" => softmax(scores, 0.0),
             "smooth bce" => bce(scores, 0.1),

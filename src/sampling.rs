@@ -3,7 +3,8 @@
 
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
-use crate::seed::Rng;
+use crate::kernels::simd::{self, Job};
+use crate::seed::{BLOCKS, Rng};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -152,10 +153,21 @@ impl NegativeSampler {
     /// `first + i`, which belongs to `users[i]`, are the draws
     /// `(first + i) * negatives..` of `stream`.
     pub fn fill(&self, stream: &Rng, first: u64, users: &[u32], items: &mut [u32]) {
-        let width = items.len() / users.len().max(1);
-        let rows = users.iter().zip(items.chunks_exact_mut(width));
+        let negatives = items.len() / users.len().max(1) - 1;
+        if self.alias.is_none() {
+            simd::run(UniformDraws {
+                sampler: self,
+                stream,
+                first: first * negatives as u64,
+                users,
+                items,
+                negatives,
+            });
+            return;
+        }
+        let rows = users.iter().zip(items.chunks_exact_mut(negatives + 1));
         for (place, (&user, row)) in (first..).zip(rows) {
-            let number = place * (width as u64 - 1);
+            let number = place * negatives as u64;
             for (slot, number) in row[1..].iter_mut().zip(number..) {
                 *slot = self.draw(stream, number, user);
             }
@@ -175,6 +187,53 @@ impl NegativeSampler {
             wanted += 1;
         }
         wanted
+    }
+}
+
+/// [`NegativeSampler::draw`] for a run of draws: the first block of each is
+/// made together with those of its neighbors, and hardly any needs another.
+struct UniformDraws<'a> {
+    sampler: &'a NegativeSampler,
+    stream: &'a Rng,
+    first: u64,
+    users: &'a [u32],
+    items: &'a mut [u32],
+    negatives: usize,
+}
+
+impl Job for UniformDraws<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        let Self { sampler, .. } = self;
+        let num_items = sampler.positives.num_items as u32;
+        let threshold = num_items.wrapping_neg() % num_items;
+        let total = self.users.len() * self.negatives;
+        let (mut place, mut k) = (0, 0);
+        for start in (0..total).step_by(BLOCKS) {
+            let number = self.first + start as u64;
+            let words = self
+                .stream
+                .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW);
+            for i in 0..BLOCKS.min(total - start) {
+                let user = self.users[place];
+                // As `Rng::below` would draw.
+                let candidates = words.iter().map(|w| u64::from(w[i]) * u64::from(num_items));
+                let found = candidates
+                    .filter(|&wide| wide as u32 >= threshold)
+                    .map(|wide| (wide >> 32) as u32)
+                    .find(|&item| !sampler.is_positive(user, item));
+                self.items[place * (self.negatives + 1) + 1 + k] = match found {
+                    Some(item) => item,
+                    None => sampler.draw(self.stream, number + i as u64, user),
+                };
+                k += 1;
+                if k == self.negatives {
+                    (place, k) = (place + 1, 0);
+                }
+            }
+        }
     }
 }
 
@@ -235,6 +294,32 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_run_of_draws_is_the_draws_one_by_one(
+            rows in proptest::collection::vec(proptest::collection::btree_set(0u32..9, 0..8), 1..40),
+            negatives in 1usize..4,
+            popular in any::<bool>(),
+            first in 0u64..99,
+        ) {
+            let mut offsets = vec![0];
+            offsets.extend(rows.iter().scan(0, |end, row| { *end += row.len(); Some(*end) }));
+            let train = log(offsets, rows.iter().flatten().copied().collect(), 9);
+            let kind = if popular { NegativeSampling::Popularity } else { NegativeSampling::Uniform };
+            let sampler = NegativeSampler::new(sorted(&train), kind, 0.0).unwrap();
+            let stream = Seed(3).stream("negatives");
+            let users: Vec<u32> = (0..rows.len() as u32).rev().collect();
+            let mut items = vec![100; users.len() * (negatives + 1)];
+            sampler.fill(&stream, first, &users, &mut items);
+            let mut number = first * negatives as u64;
+            for (&user, row) in users.iter().zip(items.chunks(negatives + 1)) {
+                prop_assert_eq!(row[0], 100);
+                for &item in &row[1..] {
+                    prop_assert_eq!(item, sampler.draw(&stream, number, user));
+                    number += 1;
+                }
+            }
+        }
+
         #[test]
         fn a_negative_is_never_a_positive(
             items in proptest::collection::vec(0u32..20, 1..19),

@@ -4,6 +4,8 @@ mod cli;
 mod configs;
 mod conformance;
 mod devices;
+#[cfg(feature = "ndarray")]
+mod fused;
 mod golden;
 mod kernels;
 mod quality;

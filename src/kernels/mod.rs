@@ -2,6 +2,9 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod groups;
+pub mod mf;
 pub mod rows;
 pub mod simd;
+pub mod table;
 pub mod update;

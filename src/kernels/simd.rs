@@ -119,6 +119,48 @@ pub fn add_scaled<const FMA: bool>(to: &mut [Lane], factor: f32, row: &[Lane]) {
     }
 }
 
+/// `e^x` to within two units in the last place, without a branch, so that
+/// loops of it become vector instructions: `2^n e^r` with the polynomial of
+/// Cephes' `expf` for `r` in `-ln(2) / 2..ln(2) / 2`. Below -87 it is 0 or
+/// almost so, above 88 it stays at `e^88`.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.3, 88.0);
+    // Adding and subtracting 1.5 * 2^23 rounds to an integer.
+    const ROUND: f32 = 12_582_912.0;
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    (p * r * r + r + 1.0) * power
+}
+
+/// Asks for a row that will be read soon.
+#[inline(always)]
+pub fn prefetch(row: &[Lane]) {
+    for lane in row {
+        prefetch_line(lane);
+    }
+}
+
+/// As [`prefetch`], one cache line.
+#[inline(always)]
+pub fn prefetch_line(line: *const Lane) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +190,16 @@ mod tests {
         assert_eq!(Products(&a, &mut b).call::<false>(), plain);
         flat_mut(&mut b)[0] = 7.0;
         assert_eq!(b[0].0[0], 7.0);
+    }
+
+    #[test]
+    fn exp_is_near_the_library_s() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0;
+            let (fast, exact) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((fast / exact - 1.0).abs() < 3e-7, "{x}: {fast} {exact}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(1e9).is_finite());
     }
 }

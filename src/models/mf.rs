@@ -7,8 +7,10 @@
 //! implicit-feedback factorization that He et al. (WWW 2017) call a special
 //! case of GMF; with a softmax the factorization of two-tower retrieval.
 
+mod fused;
+
 use super::ModelEntry;
-use super::pairwise::{self, Objective, PairNetwork};
+use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{Factors, FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -18,6 +20,7 @@ use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
+use fused::SideParams;
 use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
@@ -277,6 +280,18 @@ impl PairNetwork for Network {
         }
         scores.copy_from_slice(&host(tile)?);
         Ok(())
+    }
+
+    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        let users = SideParams {
+            embeddings: &self.users,
+            biases: self.user_bias.as_ref(),
+        };
+        let items = SideParams {
+            embeddings: &self.items,
+            biases: self.item_bias.as_ref(),
+        };
+        fused::fuse(users, items, self.regularization, around)
     }
 
     fn factors(&self) -> Option<Factors> {

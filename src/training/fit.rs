@@ -3,6 +3,7 @@
 use super::state::{self, Best, Progress};
 use super::{CheckpointSink, FusedStep, StepLoss, Trainable, TrainingConfig, TrainingSummary};
 use crate::event::{EpochRecord, Event, Observer};
+use crate::kernels::update::Hyper;
 use crate::metrics::MetricSpec;
 use crate::model::Validate;
 use crate::optim::{Optimizer, ScheduleConfig};
@@ -173,7 +174,7 @@ impl Run {
         if self.fused {
             let step = FusedStep {
                 number: before + 1,
-                learning_rate: rate,
+                hyper: Hyper::new(self.optimizer.config(), rate, before + 1),
                 last: last || self.progress.step + 1 == self.steps,
             };
             let loss = task.fused_step(places, step)?;
@@ -181,7 +182,7 @@ impl Run {
             return Ok(loss);
         }
         self.tape.begin(around.seed.indexed("dropout", before));
-        let loss = task.loss(&mut self.tape, places);
+        let loss = task.loss(&mut self.tape, places)?;
         let grads = loss.backward();
         self.optimizer
             .step(task.params_mut(), self.tape.take_leaves(), &grads, rate);

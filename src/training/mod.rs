@@ -8,6 +8,7 @@ pub use config::TrainingConfig;
 pub use fit::{Loop, fit};
 
 use crate::event::EpochRecord;
+use crate::kernels::update::Hyper;
 use crate::model::Recommender;
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -33,7 +34,10 @@ pub trait Trainable {
     fn begin_epoch(&mut self, seed: Seed, epoch: usize);
 
     /// Mean loss over the examples at these places in the epoch's order.
-    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Tensor<1>;
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>>;
 
     /// Takes weights and optimizer state over into kernels that compute loss,
     /// gradient and update at once; `false` where there are none for this
@@ -72,7 +76,7 @@ pub trait Trainable {
 pub struct FusedStep {
     /// Counts from 1 over the whole training.
     pub number: u64,
-    pub learning_rate: f64,
+    pub hyper: Hyper,
     /// Whether [`Trainable::write_back`] comes before the next step, so that
     /// nothing of that needs to be prepared.
     pub last: bool,

@@ -6,7 +6,7 @@ use super::{Fuse, FusedPairs, Objective};
 use crate::losses::{self, Loss};
 use crate::model::Recommender;
 use crate::optim::Optimizer;
-use crate::params::Param;
+use crate::params::{Param, host};
 use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
@@ -28,6 +28,26 @@ pub struct PairTask<'a> {
 }
 
 impl PairTask<'_> {
+    /// Leaves each example the negative that scores highest, the first of
+    /// those (Zhang et al., "Optimizing top-n collaborative filtering via
+    /// dynamic negative item sampling", SIGIR 2013).
+    fn keep_hardest(&self, users: &[u32], items: &[u32]) -> Result<Vec<u32>> {
+        let mut tape = Tape::inference(self.device);
+        let scores = host(self.recommender.network.scores(&mut tape, users, items).0)?;
+        let width = self.examples.width();
+        let rows = items.chunks_exact(width).zip(scores.chunks_exact(width));
+        let kept = rows.flat_map(|(items, scores)| {
+            let mut best = 1;
+            for k in 2..width {
+                if scores[k] > scores[best] {
+                    best = k;
+                }
+            }
+            [items[0], items[best]]
+        });
+        Ok(kept.collect())
+    }
+
     fn mse(
         &self,
         tape: &mut Tape,
@@ -113,7 +133,7 @@ impl Trainable for PairTask<'_> {
         self.examples.begin_epoch(seed, epoch);
     }
 
-    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Tensor<1> {
+    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>> {
         let smoothing = self.config.label_smoothing;
         let (loss, penalty) = match self.objective.loss {
             Loss::Mse => {
@@ -128,20 +148,22 @@ impl Trainable for PairTask<'_> {
                 let mut users = vec![0; places.len()];
                 let mut all = vec![0; places.len() * self.examples.width()];
                 self.examples.fill(places, &mut users, &mut all);
+                if self.objective.hardest_negative {
+                    all = self.keep_hardest(&users, &all)?;
+                }
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
                 let loss = match sampled {
                     Loss::Bce => losses::bce(scores, smoothing),
-                    Loss::Bpr if self.objective.hardest_negative => losses::bpr_hardest(scores),
                     Loss::Bpr => losses::bpr(scores),
                     _ => losses::softmax(scores / self.objective.temperature, smoothing),
                 };
                 (loss, penalty)
             }
         };
-        match penalty {
+        Ok(match penalty {
             Some(penalty) => loss + penalty,
             None => loss,
-        }
+        })
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {

@@ -1,0 +1,112 @@
+//! One training step of matrix factorization on the CPU: scores, loss,
+//! gradients and the update of the touched rows, without anything in between
+//! going to memory that need not.
+//!
+//! A batch is worked on in three passes, each over disjoint rows, so that the
+//! result does not depend on the number of threads:
+//! 1. by user: scores, the loss, its derivative by each score, and the
+//!    gradient of the user's row, while the row stays in the cache;
+//! 2. by item: the gradient of its row from the users' rows, which have not
+//!    moved yet, and the update;
+//! 3. by user: the update.
+//!
+//! Biases are one more column of the rows. An inner product of whole rows
+//! then holds the product of the biases in place of their sum, which
+//! [`Rows::score`] puts right.
+
+mod batch;
+mod goal;
+mod passes;
+
+pub use batch::{Batch, Batcher};
+pub use goal::Goal;
+
+use super::simd::{Lane, dot, flat};
+use super::table::Table;
+use super::update::Hyper;
+use crate::optim::{OptimizerKind, num_states};
+
+/// The weights of one side and the optimizer's states, row by row.
+#[derive(Clone, Debug)]
+pub struct Side {
+    pub weights: Table,
+    pub first: Table,
+    /// Without rows for optimizers with one state.
+    pub second: Table,
+}
+
+impl Side {
+    pub fn zeros(rows: usize, columns: usize, optimizer: OptimizerKind) -> Self {
+        let seconds = if num_states(optimizer) > 1 {
+            columns
+        } else {
+            0
+        };
+        Self {
+            weights: Table::zeros(rows, columns),
+            first: Table::zeros(rows, columns),
+            second: Table::zeros(rows, seconds),
+        }
+    }
+}
+
+/// How rows make a score.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// The column that holds the bias, where there are biases.
+    pub bias: Option<usize>,
+}
+
+impl Rows {
+    #[inline(always)]
+    pub fn score<const FMA: bool>(self, user: &[Lane], item: &[Lane]) -> f32 {
+        let product = dot::<FMA>(user, item);
+        match self.bias {
+            None => product,
+            Some(column) => {
+                let (u, i) = (flat(user)[column], flat(item)[column]);
+                product - u * i + u + i
+            }
+        }
+    }
+}
+
+/// What does not change between the steps of a training.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub goal: Goal,
+    /// Learn from the highest-scored of an example's negatives alone.
+    pub hardest_negative: bool,
+    pub rows: Rows,
+    /// L2 on the rows of a batch, per example.
+    pub regularization: f32,
+    /// Largest norm of a step's gradients; 0 does not clip.
+    pub gradient_clip: f32,
+}
+
+/// Both sides, and memory that steps use again.
+pub struct Factors {
+    pub settings: Settings,
+    pub users: Side,
+    pub items: Side,
+    space: passes::Space,
+}
+
+impl Factors {
+    pub fn new(settings: Settings, users: Side, items: Side) -> Self {
+        Self {
+            settings,
+            users,
+            items,
+            space: passes::Space::default(),
+        }
+    }
+
+    /// One step; returns the mean loss of the batch, with the regularizer.
+    pub fn step(&mut self, batch: &mut Batch, hyper: &Hyper) -> f64 {
+        if self.settings.hardest_negative {
+            passes::keep_hardest(self, batch);
+        }
+        passes::step(self, batch, hyper)
+    }
+}

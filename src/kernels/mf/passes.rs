@@ -1,0 +1,510 @@
+//! The passes of a step.
+
+use super::{Batch, Factors, Rows, Settings, Side};
+use crate::kernels::simd::{self, Job, Lane, add_scaled, dot, flat_mut, prefetch};
+use crate::kernels::table::{SharedRows, Table};
+use crate::kernels::update::{Hyper, update_row};
+use rayon::prelude::*;
+
+/// Rows that a thread takes at a time.
+const CHUNK: usize = 64;
+
+/// How many places ahead rows are asked for.
+const AHEAD: usize = 4;
+
+/// Memory between the passes.
+#[derive(Default)]
+pub struct Space {
+    /// Derivatives of the loss by the scores, parallel to the batch's items.
+    derivatives: Vec<f32>,
+    /// Gradients of the batch's distinct users.
+    users: Vec<Lane>,
+    /// Gradients of the batch's distinct items, where they must wait for the
+    /// norm of all.
+    items: Vec<Lane>,
+    /// Loss, and squared norm of the gradient, of each distinct row.
+    losses: Vec<f64>,
+    norms: Vec<f64>,
+}
+
+/// Numbers that all passes of a step need.
+#[derive(Clone, Copy)]
+struct Step {
+    settings: Settings,
+    width: usize,
+    /// One over what the sum of losses is divided by.
+    scale: f32,
+    /// Regularization of a row for each of its places.
+    decay: f32,
+}
+
+/// One step on a batch whose items are final.
+pub fn step(factors: &mut Factors, batch: &mut Batch, hyper: &Hyper) -> f64 {
+    batch.group_items();
+    let (settings, width) = (factors.settings, batch.width());
+    let examples = batch.users.len();
+    let step = Step {
+        settings,
+        width,
+        scale: 1.0 / settings.goal.divisor(examples, width),
+        decay: settings.regularization / examples as f32,
+    };
+    let Factors {
+        users,
+        items,
+        space,
+        ..
+    } = factors;
+    user_gradients(&step, batch, users, items, space);
+    let loss = sum(&space.losses);
+    if settings.gradient_clip > 0.0 {
+        return loss + clipped_updates(&step, batch, users, items, space, hyper);
+    }
+    let loss = loss + item_updates(&step, batch, &users.weights, items, space, hyper);
+    update(&batch.by_user.rows, &space.users, users, hyper);
+    loss
+}
+
+/// Pass 2; returns the items' part of the loss.
+fn item_updates(
+    step: &Step,
+    batch: &Batch,
+    users: &Table,
+    items: &mut Side,
+    space: &mut Space,
+    hyper: &Hyper,
+) -> f64 {
+    let shared = SharedSide::of(items);
+    space.losses.resize(batch.by_item.len(), 0.0);
+    let chunks = space.losses.par_chunks_mut(CHUNK).enumerate();
+    chunks.for_each(|(chunk, losses)| {
+        simd::run(ItemUpdates {
+            gradients: ItemGradients {
+                step,
+                batch,
+                users,
+                derivatives: &space.derivatives,
+                first: chunk * CHUNK,
+            },
+            items: &shared,
+            hyper,
+            losses,
+        });
+    });
+    sum(&space.losses)
+}
+
+fn sum(values: &[f64]) -> f64 {
+    values.iter().sum()
+}
+
+/// Pass 1.
+fn user_gradients(step: &Step, batch: &Batch, users: &Side, items: &Side, space: &mut Space) {
+    let per_row = users.weights.per_row();
+    let groups = batch.by_user.len();
+    space.derivatives.resize(batch.items.len(), 0.0);
+    space.users.resize(groups * per_row, Lane::ZERO);
+    space.losses.resize(groups, 0.0);
+    let mut rest = &mut space.derivatives[..];
+    let mut jobs = Vec::with_capacity(groups.div_ceil(CHUNK));
+    let gradients = space.users.chunks_mut(CHUNK * per_row);
+    let losses = space.losses.chunks_mut(CHUNK);
+    for (chunk, (gradients, losses)) in gradients.zip(losses).enumerate() {
+        let first = chunk * CHUNK;
+        let starts = &batch.by_user.starts[first..=first + losses.len()];
+        let places = (starts[losses.len()] - starts[0]) as usize;
+        let derivatives = rest
+            .split_off_mut(..places * step.width)
+            .expect("there is a derivative for each item of the batch");
+        jobs.push(UserGradients {
+            step,
+            batch,
+            users: &users.weights,
+            items: &items.weights,
+            first,
+            derivatives,
+            gradients,
+            losses,
+        });
+    }
+    jobs.into_par_iter().for_each(simd::run);
+}
+
+struct UserGradients<'a> {
+    step: &'a Step,
+    batch: &'a Batch,
+    users: &'a Table,
+    items: &'a Table,
+    /// The first of its users, of the batch's distinct ones.
+    first: usize,
+    derivatives: &'a mut [f32],
+    gradients: &'a mut [Lane],
+    losses: &'a mut [f64],
+}
+
+impl Job for UserGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        let Self { step, batch, .. } = self;
+        let Settings { goal, rows, .. } = step.settings;
+        let starts = &batch.by_user.starts[self.first..];
+        let mut derivatives = self.derivatives.chunks_exact_mut(step.width);
+        let gradients = self.gradients.chunks_exact_mut(self.users.per_row());
+        for (group, (gradient, loss)) in gradients.zip(self.losses).enumerate() {
+            let user = self.users.row(batch.by_user.rows[self.first + group]);
+            let places = starts[group] as usize..starts[group + 1] as usize;
+            gradient.fill(Lane::ZERO);
+            let (mut total, mut slope) = (0.0f64, 0.0);
+            for (place, scores) in places.clone().zip(derivatives.by_ref()) {
+                let at = place * step.width;
+                let items = &batch.items[at..at + step.width];
+                let later = batch.items.iter().skip(at + AHEAD * step.width);
+                for &item in later.take(step.width) {
+                    prefetch(self.items.row(item));
+                }
+                for (score, &item) in scores.iter_mut().zip(items) {
+                    *score = rows.score::<FMA>(user, self.items.row(item));
+                }
+                let target = batch.targets.get(place).copied().unwrap_or(0.0);
+                total += f64::from(goal.derive(scores, target, step.scale));
+                for (&derivative, &item) in scores.iter().zip(items) {
+                    add_scaled::<FMA>(gradient, derivative, self.items.row(item));
+                    slope += derivative;
+                }
+            }
+            *loss = total * f64::from(step.scale);
+            finish::<FMA>(step, gradient, slope, user, places.len(), loss);
+        }
+    }
+}
+
+/// The bias's own gradient, and the regularizer of a row with `places`.
+#[inline(always)]
+fn finish<const FMA: bool>(
+    step: &Step,
+    gradient: &mut [Lane],
+    slope: f32,
+    row: &[Lane],
+    places: usize,
+    loss: &mut f64,
+) {
+    if let Some(column) = step.settings.rows.bias {
+        flat_mut(gradient)[column] = slope;
+    }
+    if step.decay > 0.0 {
+        let decay = step.decay * places as f32;
+        *loss += f64::from(decay) * f64::from(dot::<FMA>(row, row));
+        add_scaled::<FMA>(gradient, 2.0 * decay, row);
+    }
+}
+
+/// Gradients of some of the batch's distinct items.
+struct ItemGradients<'a> {
+    step: &'a Step,
+    batch: &'a Batch,
+    users: &'a Table,
+    derivatives: &'a [f32],
+    /// The first of its items, of the batch's distinct ones.
+    first: usize,
+}
+
+impl ItemGradients<'_> {
+    /// Writes the gradient of one of them; returns its regularizer.
+    #[inline(always)]
+    fn of<const FMA: bool>(&self, number: usize, item: &[Lane], gradient: &mut [Lane]) -> f64 {
+        let places = self.batch.by_item.places_of(self.first + number);
+        let user_of = |place: u32| self.batch.users[place as usize / self.step.width];
+        gradient.fill(Lane::ZERO);
+        let mut slope = 0.0;
+        for &place in places {
+            let derivative = self.derivatives[place as usize];
+            add_scaled::<FMA>(gradient, derivative, self.users.row(user_of(place)));
+            slope += derivative;
+        }
+        let mut loss = 0.0;
+        finish::<FMA>(self.step, gradient, slope, item, places.len(), &mut loss);
+        loss
+    }
+
+    /// Asks for the users of the item that comes [`AHEAD`] places later.
+    #[inline(always)]
+    fn prefetch(&self, number: usize) {
+        let later = self.first + number + AHEAD;
+        if later < self.batch.by_item.len() {
+            for &place in self.batch.by_item.places_of(later).iter().take(AHEAD) {
+                prefetch(
+                    self.users
+                        .row(self.batch.users[place as usize / self.step.width]),
+                );
+            }
+        }
+    }
+}
+
+struct ItemUpdates<'a> {
+    gradients: ItemGradients<'a>,
+    items: &'a SharedSide<'a>,
+    hyper: &'a Hyper,
+    losses: &'a mut [f64],
+}
+
+impl Job for ItemUpdates<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
+        let mut gradient = vec![Lane::ZERO; self.gradients.users.per_row()];
+        for (number, (loss, &row)) in self.losses.iter_mut().zip(rows).enumerate() {
+            self.gradients.prefetch(number);
+            if let Some(&later) = rows.get(number + AHEAD) {
+                self.items.prefetch(later);
+            }
+            // SAFETY: the batch's distinct items are distinct, and each is in
+            // one chunk.
+            let held = unsafe { self.items.row(row) };
+            *loss = self
+                .gradients
+                .of::<FMA>(number, held.weights, &mut gradient);
+            held.update::<FMA>(self.hyper, &gradient);
+        }
+    }
+}
+
+/// Pass 2 to a buffer.
+struct ItemBuffer<'a> {
+    gradients: ItemGradients<'a>,
+    items: &'a Table,
+    losses: &'a mut [f64],
+    buffer: &'a mut [Lane],
+}
+
+impl Job for ItemBuffer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
+        let gradients = self.buffer.chunks_exact_mut(self.items.per_row());
+        for (number, ((loss, &row), gradient)) in
+            self.losses.iter_mut().zip(rows).zip(gradients).enumerate()
+        {
+            *loss = self
+                .gradients
+                .of::<FMA>(number, self.items.row(row), gradient);
+        }
+    }
+}
+
+/// Passes 2 and 3 with all gradients scaled by `min(1, clip / norm)`; returns
+/// the items' part of the loss.
+fn clipped_updates(
+    step: &Step,
+    batch: &Batch,
+    users: &mut Side,
+    items: &mut Side,
+    space: &mut Space,
+    hyper: &Hyper,
+) -> f64 {
+    let per_row = items.weights.per_row();
+    space.losses.resize(batch.by_item.len(), 0.0);
+    space
+        .items
+        .resize(batch.by_item.len() * per_row, Lane::ZERO);
+    let chunks = space.losses.par_chunks_mut(CHUNK);
+    let buffers = space.items.par_chunks_mut(CHUNK * per_row);
+    chunks
+        .zip(buffers)
+        .enumerate()
+        .for_each(|(chunk, (losses, buffer))| {
+            simd::run(ItemBuffer {
+                gradients: ItemGradients {
+                    step,
+                    batch,
+                    users: &users.weights,
+                    derivatives: &space.derivatives,
+                    first: chunk * CHUNK,
+                },
+                items: &items.weights,
+                losses,
+                buffer,
+            });
+        });
+    let norm =
+        (square(&space.users, &mut space.norms) + square(&space.items, &mut space.norms)).sqrt();
+    let scale = (f64::from(step.settings.gradient_clip) / (norm + 1e-12)).min(1.0) as f32;
+    for gradients in [&mut space.users, &mut space.items] {
+        flat_mut(gradients).iter_mut().for_each(|g| *g *= scale);
+    }
+    update(&batch.by_item.rows, &space.items, items, hyper);
+    update(&batch.by_user.rows, &space.users, users, hyper);
+    sum(&space.losses)
+}
+
+/// Sum of squares; the order of the sum does not depend on threads.
+fn square(gradients: &[Lane], norms: &mut Vec<f64>) -> f64 {
+    norms.clear();
+    norms.resize(gradients.len().div_ceil(CHUNK), 0.0);
+    let chunks = norms.par_iter_mut().zip(gradients.par_chunks(CHUNK));
+    chunks.for_each(|(norm, lanes)| {
+        *norm = lanes
+            .iter()
+            .flat_map(|lane| lane.0)
+            .map(|g| f64::from(g) * f64::from(g))
+            .sum();
+    });
+    sum(norms)
+}
+
+/// Updates distinct rows by their gradients: pass 3.
+fn update(rows: &[u32], gradients: &[Lane], side: &mut Side, hyper: &Hyper) {
+    let per_row = side.weights.per_row();
+    let shared = SharedSide::of(side);
+    let chunks = rows
+        .par_chunks(CHUNK)
+        .zip(gradients.par_chunks(CHUNK * per_row));
+    chunks.for_each(|(rows, gradients)| {
+        simd::run(RowUpdates {
+            rows,
+            gradients,
+            per_row,
+            side: &shared,
+            hyper,
+        });
+    });
+}
+
+struct RowUpdates<'a> {
+    rows: &'a [u32],
+    gradients: &'a [Lane],
+    per_row: usize,
+    side: &'a SharedSide<'a>,
+    hyper: &'a Hyper,
+}
+
+impl Job for RowUpdates<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        let gradients = self.gradients.chunks_exact(self.per_row);
+        for (number, (&row, gradient)) in self.rows.iter().zip(gradients).enumerate() {
+            if let Some(&later) = self.rows.get(number + AHEAD) {
+                self.side.prefetch(later);
+            }
+            // SAFETY: the rows are distinct, and each is in one chunk.
+            let held = unsafe { self.side.row(row) };
+            held.update::<FMA>(self.hyper, gradient);
+        }
+    }
+}
+
+/// A side whose rows several threads update.
+struct SharedSide<'a> {
+    weights: SharedRows<'a>,
+    first: SharedRows<'a>,
+    second: SharedRows<'a>,
+}
+
+/// All that belongs to one row.
+struct Held<'a> {
+    weights: &'a mut [Lane],
+    first: &'a mut [Lane],
+    second: &'a mut [Lane],
+}
+
+impl<'a> SharedSide<'a> {
+    fn of(side: &'a mut Side) -> Self {
+        Self {
+            weights: side.weights.shared(),
+            first: side.first.shared(),
+            second: side.second.shared(),
+        }
+    }
+
+    /// # Safety
+    /// Nothing else may hold the same row at the same time.
+    #[inline(always)]
+    unsafe fn row(&self, row: u32) -> Held<'_> {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            Held {
+                weights: self.weights.row(row).0,
+                first: self.first.row(row).0,
+                second: self.second.row(row).0,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        self.weights.prefetch(row);
+        self.first.prefetch(row);
+        self.second.prefetch(row);
+    }
+}
+
+impl Held<'_> {
+    #[inline(always)]
+    fn update<const FMA: bool>(self, hyper: &Hyper, gradient: &[Lane]) {
+        update_row::<FMA>(
+            hyper,
+            flat_mut(self.weights),
+            flat_mut(self.first),
+            flat_mut(self.second),
+            simd::flat(gradient),
+        );
+    }
+}
+
+/// Leaves each example the negative that scores highest, the first of those.
+pub fn keep_hardest(factors: &Factors, batch: &mut Batch) {
+    let width = batch.width();
+    let mut kept = vec![0; batch.users.len() * 2];
+    let chunks = kept.par_chunks_mut(2 * CHUNK).enumerate();
+    chunks.for_each(|(chunk, kept)| {
+        simd::run(Hardest {
+            rows: factors.settings.rows,
+            users: &factors.users.weights,
+            items: &factors.items.weights,
+            batch,
+            width,
+            first: chunk * CHUNK,
+            kept,
+        });
+    });
+    batch.items = kept;
+}
+
+struct Hardest<'a> {
+    rows: Rows,
+    users: &'a Table,
+    items: &'a Table,
+    batch: &'a Batch,
+    width: usize,
+    first: usize,
+    kept: &'a mut [u32],
+}
+
+impl Job for Hardest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<const FMA: bool>(self) {
+        for (place, kept) in (self.first..).zip(self.kept.chunks_exact_mut(2)) {
+            let user = self.users.row(self.batch.users[place]);
+            let all = &self.batch.items[place * self.width..(place + 1) * self.width];
+            let mut best = f32::NEG_INFINITY;
+            kept.copy_from_slice(&all[..2]);
+            for &item in &all[1..] {
+                let score = self.rows.score::<FMA>(user, self.items.row(item));
+                if score > best {
+                    best = score;
+                    kept[1] = item;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Rows of numbers for kernels on the CPU.
+
+use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_line};
+use std::marker::PhantomData;
+
+/// A matrix whose rows are padded with zeros to whole cache lines.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    lanes: Vec<Lane>,
+    per_row: usize,
+}
+
+impl Table {
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        let per_row = columns.div_ceil(WIDTH);
+        Self {
+            lanes: vec![Lane::ZERO; rows * per_row],
+            per_row,
+        }
+    }
+
+    /// Puts row-major values of `columns` columns into the columns from
+    /// `first` on.
+    pub fn put(&mut self, first: usize, columns: usize, values: &[f32]) {
+        let rows = self.lanes.chunks_exact_mut(self.per_row.max(1));
+        for (row, values) in rows.zip(values.chunks_exact(columns)) {
+            flat_mut(row)[first..first + columns].copy_from_slice(values);
+        }
+    }
+
+    /// The columns from `first` on, row-major.
+    pub fn take(&self, first: usize, columns: usize) -> Vec<f32> {
+        let rows = self.lanes.chunks_exact(self.per_row.max(1));
+        let mut values = Vec::with_capacity(rows.len() * columns);
+        for row in rows {
+            values.extend_from_slice(&flat(row)[first..first + columns]);
+        }
+        values
+    }
+
+    /// Lanes in a row.
+    pub fn per_row(&self) -> usize {
+        self.per_row
+    }
+
+    #[inline(always)]
+    pub fn row(&self, row: u32) -> &[Lane] {
+        let start = row as usize * self.per_row;
+        &self.lanes[start..start + self.per_row]
+    }
+
+    /// For threads that write different rows.
+    pub fn shared(&mut self) -> SharedRows<'_> {
+        SharedRows {
+            lanes: self.lanes.as_mut_ptr(),
+            len: self.lanes.len(),
+            per_row: self.per_row,
+            table: PhantomData,
+        }
+    }
+}
+
+/// A table whose rows several threads write, each row by one of them.
+pub struct SharedRows<'a> {
+    lanes: *mut Lane,
+    len: usize,
+    per_row: usize,
+    table: PhantomData<&'a mut [Lane]>,
+}
+
+// SAFETY: it stands for a unique borrow of plain numbers; that no two threads
+// hold one row is what `row` asks of its callers.
+unsafe impl Send for SharedRows<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedRows<'_> {}
+
+impl SharedRows<'_> {
+    /// A row to write.
+    ///
+    /// # Safety
+    /// Nothing else may hold the same row at the same time.
+    ///
+    /// # Panics
+    /// A row that the table does not have.
+    #[inline(always)]
+    pub unsafe fn row(&self, row: u32) -> RowMut<'_> {
+        let start = row as usize * self.per_row;
+        assert!(start + self.per_row <= self.len, "a row of the table");
+        // SAFETY: inside of the table, as was just checked, and not held by
+        // anybody else, as the caller promises.
+        RowMut(unsafe { std::slice::from_raw_parts_mut(self.lanes.add(start), self.per_row) })
+    }
+}
+
+impl SharedRows<'_> {
+    /// Asks for a row that will be written soon.
+    #[inline(always)]
+    pub fn prefetch(&self, row: u32) {
+        let start = row as usize * self.per_row;
+        for lane in start..(start + self.per_row).min(self.len) {
+            prefetch_line(self.lanes.wrapping_add(lane));
+        }
+    }
+}
+
+/// A row that is held alone.
+pub struct RowMut<'a>(pub &'a mut [Lane]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_back_as_they_went_in() {
+        let mut table = Table::zeros(2, 17);
+        table.put(0, 16, &(0..32).map(|i| i as f32).collect::<Vec<_>>());
+        table.put(16, 1, &[-1.0, -2.0]);
+        assert_eq!(table.per_row(), 2);
+        assert_eq!(table.take(16, 1), [-1.0, -2.0]);
+        assert_eq!(table.take(14, 3), [14.0, 15.0, -1.0, 30.0, 31.0, -2.0]);
+        assert_eq!(table.row(1)[0].0[0], 16.0);
+        let shared = table.shared();
+        // SAFETY: the only row that is held.
+        unsafe { shared.row(1) }.0[1].0[0] = 5.0;
+        assert_eq!(table.take(16, 1), [-1.0, 5.0]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Training `mf` by the kernels of [`crate::kernels::mf`].
+
+use crate::device::{Family, family};
+use crate::kernels::mf::{Batch, Batcher, Factors, Goal, Rows, Settings, Side};
+use crate::losses::Loss;
+use crate::models::pairwise::{Examples, Fuse, FusedPairs, Scale};
+use crate::optim::Optimizer;
+use crate::params::Param;
+use crate::tape::Updates;
+use crate::training::{FusedStep, StepLoss};
+use anyhow::Result;
+use std::ops::Range;
+
+/// The parameters of a side: embeddings, and biases where there are some.
+#[derive(Clone, Copy)]
+pub struct SideParams<'a> {
+    pub embeddings: &'a Param,
+    pub biases: Option<&'a Param>,
+}
+
+/// The kernels for these parameters, where there are some for this loss and
+/// device.
+///
+/// # Errors
+/// A device that fails.
+pub fn fuse(
+    users: SideParams<'_>,
+    items: SideParams<'_>,
+    regularization: f64,
+    around: &Fuse<'_>,
+) -> Result<Option<Box<dyn FusedPairs>>> {
+    let Some(goal) = goal(around) else {
+        return Ok(None);
+    };
+    if around.config.updates != Updates::Rows || family(around.device) != Family::Flex {
+        return Ok(None);
+    }
+    let dim = users.embeddings.shape()[1];
+    let settings = Settings {
+        goal,
+        hardest_negative: around.objective.hardest_negative,
+        rows: Rows {
+            bias: users.biases.map(|_| dim),
+        },
+        regularization: regularization as f32,
+        gradient_clip: around.config.gradient_clip as f32,
+    };
+    let (num_users, num_items) = (users.embeddings.shape()[0], items.embeddings.shape()[0]);
+    let factors = Factors::new(
+        settings,
+        side(users, around.optimizer)?,
+        side(items, around.optimizer)?,
+    );
+    let batcher = Batcher::new(num_users, num_items);
+    Ok(Some(Box::new(FusedMf {
+        dim,
+        scale: around.scale,
+        batch_size: around.config.batch_size,
+        current: batcher.empty(),
+        next: batcher.empty(),
+        prepared: None,
+        batcher,
+        factors,
+    })))
+}
+
+fn goal(around: &Fuse<'_>) -> Option<Goal> {
+    let objective = around.objective;
+    let smoothing = around.config.label_smoothing as f32;
+    Some(match objective.loss {
+        Loss::Mse => Goal::Mse,
+        Loss::Bce => Goal::Bce { smoothing },
+        Loss::Bpr => Goal::Bpr,
+        Loss::Softmax => Goal::Softmax {
+            temperature: objective.temperature as f32,
+            smoothing,
+        },
+        Loss::InBatchSoftmax => return None,
+    })
+}
+
+fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {
+    let [rows, dim] = params.embeddings.shape();
+    let columns = dim + usize::from(params.biases.is_some());
+    let mut side = Side::zeros(rows, columns, optimizer.config().kind);
+    let parts = [(Some(params.embeddings), 0, dim), (params.biases, dim, 1)];
+    for (param, first, width) in parts {
+        let Some(param) = param else { continue };
+        side.weights.put(first, width, &param.host()?);
+        let states = optimizer.host_states(param)?;
+        for (table, state) in [&mut side.first, &mut side.second].into_iter().zip(&states) {
+            table.put(first, width, state);
+        }
+    }
+    Ok(side)
+}
+
+struct FusedMf {
+    dim: usize,
+    scale: Option<Scale>,
+    batch_size: usize,
+    factors: Factors,
+    batcher: Batcher,
+    current: Batch,
+    next: Batch,
+    /// The places that `next` holds.
+    prepared: Option<Range<usize>>,
+}
+
+/// Draws the examples at these places.
+fn prepare(
+    batcher: &mut Batcher,
+    batch: &mut Batch,
+    examples: &Examples,
+    scale: Option<Scale>,
+    places: Range<usize>,
+) {
+    let size = (places.len(), examples.width());
+    let draw = |users: &mut [u32], items: &mut [u32]| examples.fill(places.clone(), users, items);
+    match scale {
+        Some(scale) => {
+            let ratings = examples.ratings(places.clone());
+            batcher.fill(batch, size, draw, ratings.map(|r| scale.normalized(r)));
+        }
+        None => batcher.fill(batch, size, draw, std::iter::empty()),
+    }
+}
+
+impl FusedPairs for FusedMf {
+    /// While a batch is worked on, the next one is drawn.
+    fn step(
+        &mut self,
+        examples: &Examples,
+        places: Range<usize>,
+        step: FusedStep,
+    ) -> Result<StepLoss> {
+        let scale = self.scale;
+        let (batcher, factors) = (&mut self.batcher, &mut self.factors);
+        if self.prepared.take() == Some(places.clone()) {
+            std::mem::swap(&mut self.current, &mut self.next);
+        } else {
+            prepare(batcher, &mut self.current, examples, scale, places.clone());
+        }
+        let following = places.end..(places.end + self.batch_size).min(examples.len());
+        let hyper = step.hyper;
+        let (current, next) = (&mut self.current, &mut self.next);
+        let loss = if step.last || following.is_empty() {
+            factors.step(current, &hyper)
+        } else {
+            self.prepared = Some(following.clone());
+            let (loss, ()) = rayon::join(
+                || factors.step(current, &hyper),
+                || prepare(batcher, next, examples, scale, following),
+            );
+            loss
+        };
+        Ok(StepLoss::Host(loss as f32))
+    }
+
+    fn write_back(&mut self, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<()> {
+        let (users, items) = (&self.factors.users, &self.factors.items);
+        for param in params {
+            let (side, first) = match param.name() {
+                "user_embedding" => (users, 0),
+                "user_bias" => (users, self.dim),
+                "item_embedding" => (items, 0),
+                _ => (items, self.dim),
+            };
+            let width = param.shape()[1];
+            param.set_host(side.weights.take(first, width));
+            let states = [&side.first, &side.second]
+                .into_iter()
+                .filter(|table| table.per_row() > 0)
+                .map(|table| table.take(first, width));
+            optimizer.set_host_states(param, states.collect());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Fused kernels train to what the plain tensor operations train to: the
+//! former run on `cpu`, the latter on `ndarray`.
+
+use recsys::data::Interactions;
+use recsys::device::{self, DeviceChoice};
+use recsys::event::Silent;
+use recsys::model::{FitContext, ModelData};
+use recsys::models;
+use recsys::seed::Seed;
+use recsys::tensors::Values;
+use recsys::training::{MemorySink, TrainingConfig};
+
+/// 37 users and 23 items with ratings, drawn at random.
+fn train() -> Interactions {
+    let mut rng = Seed(17).stream("test");
+    let mut log = Interactions {
+        offsets: vec![0],
+        num_items: 23,
+        ..Interactions::default()
+    };
+    for _ in 0..37 {
+        let items: Vec<u32> = (0..23).filter(|_| rng.below(3) == 0).collect();
+        log.items.extend(&items);
+        log.offsets.push(log.items.len());
+    }
+    log.weights = Some(
+        log.items
+            .iter()
+            .map(|_| 1.0 + rng.below(5) as f32)
+            .collect(),
+    );
+    log
+}
+
+/// Weights by name, and the losses of the epochs.
+fn outcome(
+    choice: DeviceChoice,
+    model: &str,
+    params: &str,
+    training: &str,
+) -> (Vec<(String, Vec<f32>)>, Vec<f64>) {
+    let resolved = device::resolve(choice).unwrap();
+    let train = train();
+    // A large epsilon, since Adam blows the rounding of the smallest gradients
+    // up to whole steps.
+    let training: TrainingConfig = toml::from_str(&format!(
+        "epochs = 3\nbatch_size = 50\nepsilon = 1e-2\n{training}"
+    ))
+    .unwrap();
+    let mut sink = MemorySink::default();
+    let context = FitContext {
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
+        training: &training,
+        device: &resolved.device,
+        seed: Seed(5),
+        observer: &mut Silent,
+        validate: None,
+        checkpoints: &mut sink,
+    };
+    let spec = models::build(model, params.parse().unwrap()).unwrap();
+    let weights = spec.fit(context).unwrap().model.weights().unwrap();
+    let weights = weights.tensors.into_iter().map(|(name, t)| match t.values {
+        Values::F32(values) => (name, values),
+        other => panic!("{name}: {other:?}"),
+    });
+    (
+        weights.collect(),
+        sink.records.iter().map(|r| r.loss).collect(),
+    )
+}
+
+fn agree(model: &str, params: &str, training: &str) {
+    let what = format!("{model} with {params} and {training}");
+    let (weights, losses) = outcome(DeviceChoice::Cpu, model, params, training);
+    let (plain, plain_losses) = outcome(DeviceChoice::Ndarray, model, params, training);
+    for (a, b) in losses.iter().zip(&plain_losses) {
+        assert!((a - b).abs() < 1e-4, "{what}: loss {a}, plain {b}");
+    }
+    for ((name, a), (_, b)) in weights.iter().zip(&plain) {
+        let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        let apart = apart.fold(0.0, f32::max);
+        assert!(apart < 1e-4, "{what}: `{name}` is {apart} apart");
+    }
+}
+
+const MF: &str = "embedding_dim = 20\ninit_deviation = 0.3\n";
+
+#[test]
+fn every_loss_of_mf_agrees_with_the_plain_operations() {
+    let losses = [
+        ("loss = \"bpr\"", "negatives = 3"),
+        ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
+        (
+            "loss = \"bce\"\nbiases = true",
+            "negatives = 2\nlabel_smoothing = 0.1",
+        ),
+        (
+            "loss = \"softmax\"\ntemperature = 0.5\nbiases = true",
+            "negatives = 6\nlabel_smoothing = 0.2",
+        ),
+        ("loss = \"mse\"\nbiases = true", "normalize_ratings = true"),
+        ("loss = \"mse\"", ""),
+        (
+            "loss = \"bpr\"\nbiases = true",
+            "negative_sampling = \"popularity\"",
+        ),
+    ];
+    for (params, training) in losses {
+        for regularization in ["", "regularization = 0.05"] {
+            let params = format!("{MF}{params}\n{regularization}");
+            agree("mf", &params, &format!("learning_rate = 0.02\n{training}"));
+        }
+    }
+}
+
+#[test]
+fn every_optimizer_of_mf_agrees_with_the_plain_operations() {
+    let optimizers = [
+        "learning_rate = 0.02\noptimizer = \"adam\"\nweight_decay = 0.01",
+        "learning_rate = 0.02\noptimizer = \"adamw\"\nweight_decay = 0.1",
+        "optimizer = \"sgd\"\nlearning_rate = 0.5\nweight_decay = 0.01",
+        "learning_rate = 0.05\noptimizer = \"adagrad\"",
+        "optimizer = \"sgd\"\nlearning_rate = 0.5\ngradient_clip = 0.05",
+        "learning_rate = 0.02\noptimizer = \"adam\"\ngradient_clip = 0.05\nschedule = \"cosine\"\nwarmup_steps = 3",
+    ];
+    for optimizer in optimizers {
+        let params = format!("{MF}biases = true\nregularization = 0.02");
+        agree("mf", &params, optimizer);
+    }
+}
