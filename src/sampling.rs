@@ -73,8 +73,8 @@ pub struct NegativeSampler {
 
 /// Blocks of the stream that belong to one negative: enough words for
 /// [`MAX_TRIES`] draws.
-const BLOCKS_PER_DRAW: u64 = 64;
-const MAX_TRIES: usize = 64;
+pub const BLOCKS_PER_DRAW: u64 = 64;
+pub const MAX_TRIES: usize = 64;
 
 impl NegativeSampler {
     /// For training interactions that are sorted by item inside each user.
@@ -111,6 +111,14 @@ impl NegativeSampler {
             alias: by_popularity.then(|| Alias::new(&weights)),
             positives,
         })
+    }
+
+    /// For draws by popularity, for kernels that draw by themselves: slot `i`
+    /// of the alias method stands for item `i` below its threshold, and above
+    /// for another.
+    pub fn alias(&self) -> Option<(&[f32], &[u32])> {
+        let alias = self.alias.as_ref()?;
+        Some((&alias.threshold, &alias.other))
     }
 
     pub fn is_positive(&self, user: u32, item: u32) -> bool {

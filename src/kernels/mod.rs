@@ -2,6 +2,8 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+#[cfg(feature = "wgpu")]
+pub mod gpu;
 pub mod groups;
 pub mod mf;
 pub mod rows;

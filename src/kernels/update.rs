@@ -16,6 +16,10 @@ pub struct Hyper {
     pub momentum: f32,
     pub beta1: f32,
     pub beta2: f32,
+    /// `1 - beta1`, rounded once.
+    pub share1: f32,
+    /// `1 - beta2`, rounded once.
+    pub share2: f32,
     pub epsilon: f32,
 }
 
@@ -44,6 +48,8 @@ impl Hyper {
             momentum: config.momentum as f32,
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
+            share1: (1.0 - config.beta1) as f32,
+            share2: (1.0 - config.beta2) as f32,
             epsilon: epsilon as f32,
         }
     }
@@ -67,8 +73,8 @@ pub fn update_row<const FMA: bool>(
             let rows = weights.iter_mut().zip(first).zip(second).zip(gradient);
             for (((w, m), v), &g) in rows {
                 let g = madd::<FMA>(h.coupled_decay, *w, g);
-                *m = madd::<FMA>(h.beta1, *m, (1.0 - h.beta1) * g);
-                *v = madd::<FMA>(h.beta2, *v, (1.0 - h.beta2) * g * g);
+                *m = madd::<FMA>(h.beta1, *m, h.share1 * g);
+                *v = madd::<FMA>(h.beta2, *v, h.share2 * g * g);
                 *w = h.kept * *w - h.rate * *m / (v.sqrt() + h.epsilon);
             }
         }

@@ -1,6 +1,7 @@
 //! The row kernels for GPUs: a unit for each column of each touched row.
 
 use super::{RowOps, Step};
+use crate::kernels::gpu::{Formula, NumbersLaunch, cubes};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::Shape;
@@ -8,10 +9,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::{calculate_cube_count_elemwise, prelude::*};
-
-/// Units of a cube.
-const UNITS: u32 = 256;
+use cubecl::prelude::*;
 
 impl RowOps for CubeBackend {
     fn sum_segments(
@@ -82,11 +80,6 @@ fn own(tensor: CubeTensor) -> CubeTensor {
     }
 }
 
-fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new_1d(UNITS);
-    (calculate_cube_count_elemwise(client, units, dim), dim)
-}
-
 fn launch(
     [table, first]: [&CubeTensor; 2],
     second: Option<&CubeTensor>,
@@ -114,64 +107,18 @@ fn launch(
             second,
             grads.into_buffer_arg(),
             segments.into_buffer_arg(),
-            kernel::NumbersLaunch::of(&step.hyper),
+            NumbersLaunch::of(&step.hyper),
             step.rows as u32,
             columns as u32,
-            kernel::Formula::of(step.hyper.kind),
+            Formula::of(step.hyper.kind),
             step.summed,
         );
     }
 }
 
 mod kernel {
-    use crate::kernels::update::Hyper;
-    use crate::optim::OptimizerKind;
+    use crate::kernels::gpu::{Formula, Numbers, update_number};
     use cubecl::prelude::*;
-
-    /// Which formula a kernel is compiled for; AdamW is Adam with other
-    /// numbers.
-    #[derive(CubeType, Clone, Copy, Debug, Hash, PartialEq, Eq)]
-    pub enum Formula {
-        Adam,
-        Sgd,
-        Adagrad,
-    }
-
-    impl Formula {
-        pub fn of(kind: OptimizerKind) -> Self {
-            match kind {
-                OptimizerKind::Adam | OptimizerKind::Adamw => Self::Adam,
-                OptimizerKind::Sgd => Self::Sgd,
-                OptimizerKind::Adagrad => Self::Adagrad,
-            }
-        }
-    }
-
-    /// The numbers of [`Hyper`].
-    #[derive(CubeType, CubeLaunch, Clone, Copy)]
-    pub struct Numbers {
-        rate: f32,
-        coupled_decay: f32,
-        kept: f32,
-        momentum: f32,
-        beta1: f32,
-        beta2: f32,
-        epsilon: f32,
-    }
-
-    impl NumbersLaunch {
-        pub fn of(hyper: &Hyper) -> Self {
-            Self::new(
-                hyper.rate,
-                hyper.coupled_decay,
-                hyper.kept,
-                hyper.momentum,
-                hyper.beta1,
-                hyper.beta2,
-                hyper.epsilon,
-            )
-        }
-    }
 
     /// The gradient of a row in one column.
     #[cube]
@@ -206,41 +153,6 @@ mod kernel {
                 rows,
                 columns,
             );
-        }
-    }
-
-    /// One step of the formula on one number, as in
-    /// [`crate::kernels::update::update_row`].
-    #[cube]
-    pub fn update_number(
-        weights: &mut [f32],
-        first: &mut [f32],
-        second: &mut [f32],
-        at: usize,
-        gradient: f32,
-        n: &Numbers,
-        #[comptime] formula: Formula,
-    ) {
-        let w = weights[at];
-        let g = gradient + n.coupled_decay * w;
-        match formula {
-            Formula::Adam => {
-                let m = n.beta1 * first[at] + (1.0 - n.beta1) * g;
-                let v = n.beta2 * second[at] + (1.0 - n.beta2) * g * g;
-                first[at] = m;
-                second[at] = v;
-                weights[at] = n.kept * w - n.rate * m / (v.sqrt() + n.epsilon);
-            }
-            Formula::Sgd => {
-                let m = n.momentum * first[at] + g;
-                first[at] = m;
-                weights[at] = w - n.rate * m;
-            }
-            Formula::Adagrad => {
-                let v = first[at] + g * g;
-                first[at] = v;
-                weights[at] = w - n.rate * g / (v.sqrt() + n.epsilon);
-            }
         }
     }
 
