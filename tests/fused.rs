@@ -155,7 +155,12 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
     let wgpu = DeviceChoice::Wgpu(Adapter::Any);
     for (params, training) in LOSSES {
         let params = format!("{MF}{params}\nregularization = 0.05");
-        agree_on(wgpu, "mf", &params, &format!("learning_rate = 0.02\n{training}"));
+        agree_on(
+            wgpu,
+            "mf",
+            &params,
+            &format!("learning_rate = 0.02\n{training}"),
+        );
     }
     for optimizer in OPTIMIZERS {
         let params = format!("{MF}biases = true\nregularization = 0.02");

@@ -1,6 +1,8 @@
 //! Every kernel against the plain tensor operations that it replaces, on the
 //! CPU and on whatever adapter wgpu finds.
 
+#[cfg(feature = "wgpu")]
+mod mf;
 mod rows;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
