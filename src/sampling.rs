@@ -3,7 +3,7 @@
 
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
-use crate::kernels::simd::{self, Job};
+use crate::kernels::simd::{self, Isa, Job, prefetch_at};
 use crate::seed::{BLOCKS, Rng};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,48 @@ pub struct NegativeSampler {
     positives: Arc<Interactions>,
     /// Probability of each item before rejection.
     probabilities: Option<Vec<f32>>,
+    bits: Option<Bits>,
+}
+
+/// One bit for each user and item: one look in place of a search, where the
+/// data is small enough for it.
+struct Bits {
+    words: Vec<u64>,
+    words_per_user: usize,
+}
+
+/// Bytes that the bits may take.
+const MOST_BITS: usize = 64 << 20;
+
+impl Bits {
+    fn new(positives: &Interactions) -> Option<Self> {
+        let words_per_user = positives.num_items.div_ceil(64);
+        let len = positives.num_users() * words_per_user;
+        if len * size_of::<u64>() > MOST_BITS {
+            return None;
+        }
+        let mut bits = Self {
+            words: vec![0; len],
+            words_per_user,
+        };
+        for user in 0..positives.num_users() as u32 {
+            for &item in positives.items_of(UserIdx(user)) {
+                let at = bits.word_of(user, item);
+                bits.words[at] |= 1 << (item % 64);
+            }
+        }
+        Some(bits)
+    }
+
+    #[inline(always)]
+    fn word_of(&self, user: u32, item: u32) -> usize {
+        user as usize * self.words_per_user + item as usize / 64
+    }
+
+    #[inline(always)]
+    fn get(&self, user: u32, item: u32) -> bool {
+        self.words[self.word_of(user, item)] >> (item % 64) & 1 == 1
+    }
 }
 
 /// Blocks of the stream that belong to one negative: enough words for
@@ -109,6 +151,7 @@ impl NegativeSampler {
             probabilities: by_popularity
                 .then(|| weights.iter().map(|w| (w / total) as f32).collect()),
             alias: by_popularity.then(|| Alias::new(&weights)),
+            bits: Bits::new(&positives),
             positives,
         })
     }
@@ -121,7 +164,11 @@ impl NegativeSampler {
         Some((&alias.threshold, &alias.other))
     }
 
+    #[inline(always)]
     pub fn is_positive(&self, user: u32, item: u32) -> bool {
+        if let Some(bits) = &self.bits {
+            return bits.get(user, item);
+        }
         self.positives
             .items_of(UserIdx(user))
             .binary_search(&item)
@@ -131,6 +178,21 @@ impl NegativeSampler {
     /// The user's positives, sorted.
     pub fn positives_of(&self, user: u32) -> &[u32] {
         self.positives.items_of(UserIdx(user))
+    }
+
+    /// Asks for what [`Self::is_positive`] will read.
+    #[inline(always)]
+    fn prefetch(&self, user: u32, item: u32) {
+        match &self.bits {
+            Some(bits) => prefetch_at(bits.words.as_ptr().wrapping_add(bits.word_of(user, item))),
+            None => {
+                let items = self.positives.items_of(UserIdx(user)).as_ptr_range();
+                let middle = items
+                    .start
+                    .wrapping_add((items.end as usize - items.start as usize) / 8);
+                prefetch_at(middle);
+            }
+        }
     }
 
     /// Probability of drawing an item before rejection.
@@ -209,38 +271,58 @@ struct UniformDraws<'a> {
     negatives: usize,
 }
 
+impl UniformDraws<'_> {
+    /// The draws `start..` of the run, at most [`BLOCKS`]; `place` and `k` say
+    /// where the first of them goes.
+    #[inline(always)]
+    fn some(&mut self, start: usize, len: usize, place: &mut usize, k: &mut usize) {
+        let sampler = self.sampler;
+        let num_items = sampler.positives.num_items as u32;
+        let threshold = num_items.wrapping_neg() % num_items;
+        let number = self.first + start as u64;
+        let words = self
+            .stream
+            .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW);
+        // As `Rng::below` draws.
+        let item_of = |word: u32| {
+            let wide = u64::from(word) * u64::from(num_items);
+            (wide as u32 >= threshold).then_some((wide >> 32) as u32)
+        };
+        let mut users = [0; BLOCKS];
+        let mut slots = [0; BLOCKS];
+        for i in 0..len {
+            users[i] = self.users[*place];
+            slots[i] = *place * (self.negatives + 1) + 1 + *k;
+            if let Some(item) = item_of(words[0][i]) {
+                sampler.prefetch(users[i], item);
+            }
+            *k += 1;
+            if *k == self.negatives {
+                (*place, *k) = (*place + 1, 0);
+            }
+        }
+        for i in 0..len {
+            let found = words
+                .iter()
+                .filter_map(|w| item_of(w[i]))
+                .find(|&item| !sampler.is_positive(users[i], item));
+            self.items[slots[i]] = match found {
+                Some(item) => item,
+                None => sampler.draw(self.stream, number + i as u64, users[i]),
+            };
+        }
+    }
+}
+
 impl Job for UniformDraws<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
-        let Self { sampler, .. } = self;
-        let num_items = sampler.positives.num_items as u32;
-        let threshold = num_items.wrapping_neg() % num_items;
+    fn call<S: Isa>(mut self) {
         let total = self.users.len() * self.negatives;
         let (mut place, mut k) = (0, 0);
         for start in (0..total).step_by(BLOCKS) {
-            let number = self.first + start as u64;
-            let words = self
-                .stream
-                .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW);
-            for i in 0..BLOCKS.min(total - start) {
-                let user = self.users[place];
-                // As `Rng::below` would draw.
-                let candidates = words.iter().map(|w| u64::from(w[i]) * u64::from(num_items));
-                let found = candidates
-                    .filter(|&wide| wide as u32 >= threshold)
-                    .map(|wide| (wide >> 32) as u32)
-                    .find(|&item| !sampler.is_positive(user, item));
-                self.items[place * (self.negatives + 1) + 1 + k] = match found {
-                    Some(item) => item,
-                    None => sampler.draw(self.stream, number + i as u64, user),
-                };
-                k += 1;
-                if k == self.negatives {
-                    (place, k) = (place + 1, 0);
-                }
-            }
+            self.some(start, BLOCKS.min(total - start), &mut place, &mut k);
         }
     }
 }

@@ -22,22 +22,17 @@ pub const BLOCKS: usize = 16;
 /// The Philox4x32-10 block function.
 pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..ROUNDS {
-        counter = round(counter, key);
+        let p0 = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
+        let p1 = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
+        counter = [
+            (p1 >> 32) as u32 ^ counter[1] ^ key[0],
+            p1 as u32,
+            (p0 >> 32) as u32 ^ counter[3] ^ key[1],
+            p0 as u32,
+        ];
         key = next_key(key);
     }
     counter
-}
-
-#[inline(always)]
-fn round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let p0 = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
-    let p1 = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
-    [
-        (p1 >> 32) as u32 ^ counter[1] ^ key[0],
-        p1 as u32,
-        (p0 >> 32) as u32 ^ counter[3] ^ key[1],
-        p0 as u32,
-    ]
 }
 
 #[inline(always)]
@@ -106,26 +101,25 @@ impl Rng {
     /// vector instructions, they take hardly longer than one.
     #[inline(always)]
     pub fn blocks(&self, position: u64, stride: u64) -> [[u32; BLOCKS]; 4] {
-        let mut words = [[0; BLOCKS]; 4];
+        let (mut a, mut b) = ([0; BLOCKS], [0; BLOCKS]);
+        let (mut c, mut d) = ([self.high[0]; BLOCKS], [self.high[1]; BLOCKS]);
         for i in 0..BLOCKS {
             let p = position + stride * i as u64;
-            words[0][i] = p as u32;
-            words[1][i] = (p >> 32) as u32;
-            words[2][i] = self.high[0];
-            words[3][i] = self.high[1];
+            (a[i], b[i]) = (p as u32, (p >> 32) as u32);
         }
         let mut key = self.key;
         for _ in 0..ROUNDS {
             for i in 0..BLOCKS {
-                let counter = words.map(|w| w[i]);
-                let next = round(counter, key);
-                for w in 0..4 {
-                    words[w][i] = next[w];
-                }
+                let p0 = u64::from(MULTIPLIERS[0]) * u64::from(a[i]);
+                let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c[i]);
+                a[i] = (p1 >> 32) as u32 ^ b[i] ^ key[0];
+                b[i] = p1 as u32;
+                c[i] = (p0 >> 32) as u32 ^ d[i] ^ key[1];
+                d[i] = p0 as u32;
             }
             key = next_key(key);
         }
-        words
+        [a, b, c, d]
     }
 
     /// Key and upper half of the counter, for kernels that draw by

@@ -131,7 +131,11 @@ const OPTIMIZERS: [&str; 6] = [
 #[test]
 fn every_loss_of_mf_agrees_with_the_plain_operations() {
     for (params, training) in LOSSES {
-        for regularization in ["", "regularization = 0.05"] {
+        for regularization in [
+            "",
+            "regularization = 0.05",
+            "regularization = 0.05\nitem_regularization = 0.01",
+        ] {
             let params = format!("{MF}{params}\n{regularization}");
             agree("mf", &params, &format!("learning_rate = 0.02\n{training}"));
         }
@@ -154,7 +158,7 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
     }
     let wgpu = DeviceChoice::Wgpu(Adapter::Any);
     for (params, training) in LOSSES {
-        let params = format!("{MF}{params}\nregularization = 0.05");
+        let params = format!("{MF}{params}\nregularization = 0.05\nitem_regularization = 0.01");
         agree_on(
             wgpu,
             "mf",

@@ -1,5 +1,10 @@
 //! Which places of a batch look up which row.
 
+use super::simd::prefetch_at;
+
+/// How many places ahead a stamp is asked for.
+const AHEAD: usize = 16;
+
 /// The places of a batch, gathered by the row that they look up.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Groups {
@@ -60,7 +65,10 @@ impl Grouper {
         self.groups.clear();
         // First the sizes, from the second slot on.
         into.starts.push(0);
-        for &row in looked_up {
+        for (i, &row) in looked_up.iter().enumerate() {
+            if let Some(&later) = looked_up.get(i + AHEAD) {
+                prefetch_at(self.stamps.as_ptr().wrapping_add(later as usize));
+            }
             let stamp = &mut self.stamps[row as usize];
             if stamp.0 != self.generation {
                 *stamp = (self.generation, into.rows.len() as u32);

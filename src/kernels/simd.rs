@@ -45,14 +45,165 @@ pub fn flat_mut(lanes: &mut [Lane]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * WIDTH) }
 }
 
+/// An instruction set. Its vectors hold the sixteen numbers of a lane in as
+/// many registers as that takes.
+pub trait Isa: Copy {
+    /// Whether multiply-add rounds once and is one instruction.
+    const FMA: bool;
+
+    type Vector: Copy;
+
+    fn zero() -> Self::Vector;
+
+    fn splat(value: f32) -> Self::Vector;
+
+    fn load(lane: &Lane) -> Self::Vector;
+
+    fn store(vector: Self::Vector, lane: &mut Lane);
+
+    /// `a * b + c`
+    fn madd(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+}
+
+/// Plain numbers.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl Isa for Portable {
+    const FMA: bool = cfg!(target_arch = "aarch64");
+
+    type Vector = Lane;
+
+    #[inline(always)]
+    fn zero() -> Lane {
+        Lane::ZERO
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Lane {
+        Lane([value; WIDTH])
+    }
+
+    #[inline(always)]
+    fn load(lane: &Lane) -> Lane {
+        *lane
+    }
+
+    #[inline(always)]
+    fn store(vector: Lane, lane: &mut Lane) {
+        *lane = vector;
+    }
+
+    #[inline(always)]
+    fn madd(a: Lane, b: Lane, c: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| {
+            madd::<Self>(a.0[i], b.0[i], c.0[i])
+        }))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Isa, Lane};
+    use std::arch::x86_64::*;
+
+    /// AVX2 with FMA. A value of it is only made by [`super::run`], where the
+    /// machine has both.
+    #[derive(Clone, Copy)]
+    pub struct Avx2;
+
+    impl Isa for Avx2 {
+        const FMA: bool = true;
+
+        type Vector = [__m256; 2];
+
+        #[inline(always)]
+        fn zero() -> [__m256; 2] {
+            Self::splat(0.0)
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> [__m256; 2] {
+            // SAFETY: the machine has these instructions, as in all of this.
+            unsafe { [_mm256_set1_ps(value); 2] }
+        }
+
+        #[inline(always)]
+        fn load(lane: &Lane) -> [__m256; 2] {
+            let start = lane.0.as_ptr();
+            // SAFETY: a lane holds two vectors, aligned.
+            unsafe { [_mm256_load_ps(start), _mm256_load_ps(start.add(8))] }
+        }
+
+        #[inline(always)]
+        fn store(vector: [__m256; 2], lane: &mut Lane) {
+            let start = lane.0.as_mut_ptr();
+            // SAFETY: as in `load`.
+            unsafe {
+                _mm256_store_ps(start, vector[0]);
+                _mm256_store_ps(start.add(8), vector[1]);
+            }
+        }
+
+        #[inline(always)]
+        fn madd(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`.
+            unsafe {
+                [
+                    _mm256_fmadd_ps(a[0], b[0], c[0]),
+                    _mm256_fmadd_ps(a[1], b[1], c[1]),
+                ]
+            }
+        }
+    }
+
+    /// AVX-512F. As [`Avx2`], only where the machine has it.
+    #[derive(Clone, Copy)]
+    pub struct Avx512;
+
+    impl Isa for Avx512 {
+        const FMA: bool = true;
+
+        type Vector = __m512;
+
+        #[inline(always)]
+        fn zero() -> __m512 {
+            Self::splat(0.0)
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> __m512 {
+            // SAFETY: the machine has these instructions, as in all of this.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn load(lane: &Lane) -> __m512 {
+            // SAFETY: a lane is one vector, aligned.
+            unsafe { _mm512_load_ps(lane.0.as_ptr()) }
+        }
+
+        #[inline(always)]
+        fn store(vector: __m512, lane: &mut Lane) {
+            // SAFETY: as in `load`.
+            unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), vector) }
+        }
+
+        #[inline(always)]
+        fn madd(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: as in `splat`.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+    }
+}
+
 /// Work that is compiled once for each instruction set. `call` and what it
 /// calls must be `#[inline(always)]`: only code that is inlined into the copy
 /// is compiled for the copy's instructions.
 pub trait Job {
     type Output;
 
-    /// With `FMA`, [`madd`] rounds once.
-    fn call<const FMA: bool>(self) -> Self::Output;
+    fn call<S: Isa>(self) -> Self::Output;
 }
 
 /// Runs a job with the widest instructions there are.
@@ -72,50 +223,46 @@ pub fn run<J: Job>(job: J) -> J::Output {
             return unsafe { avx2(job) };
         }
     }
-    if cfg!(target_arch = "aarch64") {
-        job.call::<true>()
-    } else {
-        job.call::<false>()
-    }
+    job.call::<Portable>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx2,fma")]
 unsafe fn avx512<J: Job>(job: J) -> J::Output {
-    job.call::<true>()
+    job.call::<x86::Avx512>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<J: Job>(job: J) -> J::Output {
-    job.call::<true>()
+    job.call::<x86::Avx2>()
 }
 
-/// `a * b + c`. Without the instruction, `mul_add` would be a function call.
+/// `a * b + c` of single numbers. Without the instruction, `mul_add` would be
+/// a function call.
 #[inline(always)]
-pub fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub fn madd<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
+    if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Inner product of two rows of the same length.
 #[inline(always)]
-pub fn dot<const FMA: bool>(a: &[Lane], b: &[Lane]) -> f32 {
-    let mut sum = Lane::ZERO;
+pub fn dot<S: Isa>(a: &[Lane], b: &[Lane]) -> f32 {
+    let mut sum = S::zero();
     for (a, b) in a.iter().zip(b) {
-        for i in 0..WIDTH {
-            sum.0[i] = madd::<FMA>(a.0[i], b.0[i], sum.0[i]);
-        }
+        sum = S::madd(S::load(a), S::load(b), sum);
     }
-    sum.sum()
+    let mut lane = Lane::ZERO;
+    S::store(sum, &mut lane);
+    lane.sum()
 }
 
 /// `to += factor * row`
 #[inline(always)]
-pub fn add_scaled<const FMA: bool>(to: &mut [Lane], factor: f32, row: &[Lane]) {
+pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
+    let factor = S::splat(factor);
     for (to, row) in to.iter_mut().zip(row) {
-        for i in 0..WIDTH {
-            to.0[i] = madd::<FMA>(factor, row.0[i], to.0[i]);
-        }
+        S::store(S::madd(factor, S::load(row), S::load(to)), to);
     }
 }
 
@@ -141,24 +288,46 @@ pub fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * power
 }
 
-/// Asks for a row that will be read soon.
+/// The natural logarithm of a normal positive number to within 2e-7, without
+/// a branch: the exponent, and Cephes' polynomial of `logf` for the rest.
+#[inline(always)]
+pub fn ln(x: f32) -> f32 {
+    // The exponent counts from the root of one half, so that what is left
+    // lies around 1.
+    const ROOT_HALF: u32 = 0x3F35_04F3;
+    let offset = x.to_bits().wrapping_sub(ROOT_HALF);
+    let exponent = (offset as i32) >> 23;
+    let r = f32::from_bits((offset & 0x007F_FFFF).wrapping_add(ROOT_HALF)) - 1.0;
+    let p = 7.037_683_6e-2 * r - 1.151_461e-1;
+    let p = p * r + 1.167_699_87e-1;
+    let p = p * r - 1.242_014_1e-1;
+    let p = p * r + 1.424_932_3e-1;
+    let p = p * r - 1.666_805_8e-1;
+    let p = p * r + 2.000_071_5e-1;
+    let p = p * r - 2.499_999_4e-1;
+    let p = p * r + 3.333_333_1e-1;
+    let square = r * r;
+    r - 0.5 * square + p * r * square + exponent as f32 * std::f32::consts::LN_2
+}
+
+/// Asks for a row that will be used soon.
 #[inline(always)]
 pub fn prefetch(row: &[Lane]) {
     for lane in row {
-        prefetch_line(lane);
+        prefetch_at(lane);
     }
 }
 
-/// As [`prefetch`], one cache line.
+/// Asks for the cache line at this address, which need not be a valid one.
 #[inline(always)]
-pub fn prefetch_line(line: *const Lane) {
+pub fn prefetch_at<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint, which may name any address.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
+    let _ = address;
 }
 
 #[cfg(test)]
@@ -171,9 +340,9 @@ mod tests {
         type Output = f32;
 
         #[inline(always)]
-        fn call<const FMA: bool>(self) -> f32 {
-            add_scaled::<FMA>(self.1, 2.0, self.0);
-            dot::<FMA>(self.0, self.1)
+        fn call<S: Isa>(self) -> f32 {
+            add_scaled::<S>(self.1, 2.0, self.0);
+            dot::<S>(self.0, self.1)
         }
     }
 
@@ -187,19 +356,23 @@ mod tests {
         assert_eq!(run(Products(&a, &mut b)), plain);
         assert_eq!(flat(&b)[47], 95.0);
         let mut b = vec![Lane([1.0; WIDTH]); 3];
-        assert_eq!(Products(&a, &mut b).call::<false>(), plain);
+        assert_eq!(Products(&a, &mut b).call::<Portable>(), plain);
         flat_mut(&mut b)[0] = 7.0;
         assert_eq!(b[0].0[0], 7.0);
     }
 
     #[test]
-    fn exp_is_near_the_library_s() {
+    fn exp_and_ln_are_near_the_library_s() {
         for i in -8700..8800 {
             let x = i as f32 / 100.0;
             let (fast, exact) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((fast / exact - 1.0).abs() < 3e-7, "{x}: {fast} {exact}");
         }
-        assert_eq!(exp(0.0), 1.0);
+        for i in 1..40_000 {
+            let x = i as f32 / 1000.0;
+            assert!((f64::from(ln(x)) - f64::from(x).ln()).abs() < 4e-7, "{x}");
+        }
+        assert_eq!((exp(0.0), ln(1.0)), (1.0, 0.0));
         assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(1e9).is_finite());
     }
 }

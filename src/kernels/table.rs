@@ -1,6 +1,6 @@
 //! Rows of numbers for kernels on the CPU.
 
-use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_line};
+use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_at};
 use std::marker::PhantomData;
 
 /// A matrix whose rows are padded with zeros to whole cache lines.
@@ -98,7 +98,7 @@ impl SharedRows<'_> {
     pub fn prefetch(&self, row: u32) {
         let start = row as usize * self.per_row;
         for lane in start..(start + self.per_row).min(self.len) {
-            prefetch_line(self.lanes.wrapping_add(lane));
+            prefetch_at(self.lanes.wrapping_add(lane));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One optimizer step on one row of plain numbers: the formulas of
 //! [`crate::optim`] for kernels that update only the rows of their batch.
 
-use super::simd::madd;
+use super::simd::{Isa, madd};
 use crate::optim::{OptimizerConfig, OptimizerKind};
 
 /// The numbers of one step, ready for use.
@@ -60,7 +60,7 @@ impl Hyper {
 /// order of [`crate::optim::num_states`]; those that it does not keep may be
 /// empty.
 #[inline(always)]
-pub fn update_row<const FMA: bool>(
+pub fn update_row<S: Isa>(
     hyper: &Hyper,
     weights: &mut [f32],
     first: &mut [f32],
@@ -72,23 +72,23 @@ pub fn update_row<const FMA: bool>(
         OptimizerKind::Adam | OptimizerKind::Adamw => {
             let rows = weights.iter_mut().zip(first).zip(second).zip(gradient);
             for (((w, m), v), &g) in rows {
-                let g = madd::<FMA>(h.coupled_decay, *w, g);
-                *m = madd::<FMA>(h.beta1, *m, h.share1 * g);
-                *v = madd::<FMA>(h.beta2, *v, h.share2 * g * g);
+                let g = madd::<S>(h.coupled_decay, *w, g);
+                *m = madd::<S>(h.beta1, *m, h.share1 * g);
+                *v = madd::<S>(h.beta2, *v, h.share2 * g * g);
                 *w = h.kept * *w - h.rate * *m / (v.sqrt() + h.epsilon);
             }
         }
         OptimizerKind::Sgd => {
             for ((w, m), &g) in weights.iter_mut().zip(first).zip(gradient) {
-                let g = madd::<FMA>(h.coupled_decay, *w, g);
-                *m = madd::<FMA>(h.momentum, *m, g);
+                let g = madd::<S>(h.coupled_decay, *w, g);
+                *m = madd::<S>(h.momentum, *m, g);
                 *w -= h.rate * *m;
             }
         }
         OptimizerKind::Adagrad => {
             for ((w, v), &g) in weights.iter_mut().zip(first).zip(gradient) {
-                let g = madd::<FMA>(h.coupled_decay, *w, g);
-                *v = madd::<FMA>(g, g, *v);
+                let g = madd::<S>(h.coupled_decay, *w, g);
+                *v = madd::<S>(g, g, *v);
                 *w -= h.rate * g / (v.sqrt() + h.epsilon);
             }
         }
@@ -98,6 +98,7 @@ pub fn update_row<const FMA: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Portable;
     use crate::optim::{apply, num_states};
     use crate::params::host;
     use crate::seed::Seed;
@@ -138,7 +139,7 @@ mod tests {
             for step in 1..=3 {
                 let g = draw();
                 let hyper = Hyper::new(&config, 0.1, step);
-                update_row::<false>(&hyper, &mut w, &mut a, &mut b, &g);
+                update_row::<Portable>(&hyper, &mut w, &mut a, &mut b, &g);
                 (plain, states) = apply(&config, plain, tensor(&g), states, 0.1, step);
             }
             for (x, y) in w.iter().zip(host(plain).unwrap()) {

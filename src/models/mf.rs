@@ -42,6 +42,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "L2 on the embeddings and biases of a batch, per example",
         ),
         (
+            "item_regularization",
+            "the same on the items' side, where it differs",
+        ),
+        (
             "init_deviation",
             "deviation of the normal that embeddings start from",
         ),
@@ -72,6 +76,8 @@ pub struct Mf {
     pub biases: bool,
     pub loss: Loss,
     pub regularization: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_regularization: Option<f64>,
     pub init_deviation: f64,
     pub temperature: f64,
     pub hardest_negative: bool,
@@ -85,6 +91,7 @@ impl Default for Mf {
             biases: false,
             loss: Loss::Bpr,
             regularization: 0.0,
+            item_regularization: None,
             init_deviation: 0.01,
             temperature: 1.0,
             hardest_negative: false,
@@ -97,8 +104,8 @@ impl Mf {
     fn validate(&self) -> Result<()> {
         ensure!(self.embedding_dim > 0, "`embedding_dim` must be at least 1");
         ensure!(
-            self.regularization >= 0.0,
-            "`regularization` must not be negative"
+            self.regularization >= 0.0 && self.item_regularization.is_none_or(|r| r >= 0.0),
+            "`regularization` and `item_regularization` must not be negative"
         );
         ensure!(
             self.init_deviation > 0.0,
@@ -131,7 +138,8 @@ impl Mf {
             items: table("item_embedding", items),
             user_bias: bias("user_bias", users),
             item_bias: bias("item_bias", items),
-            regularization: self.regularization,
+            user_regularization: self.regularization,
+            item_regularization: self.item_regularization.unwrap_or(self.regularization),
         }
     }
 }
@@ -164,13 +172,24 @@ struct Network {
     items: Param,
     user_bias: Option<Param>,
     item_bias: Option<Param>,
-    regularization: f64,
+    user_regularization: f64,
+    item_regularization: f64,
 }
 
 /// The rows of a batch: embeddings, and biases where there are some.
 struct Rows {
     vectors: Tensor<2>,
     biases: Option<Tensor<2>>,
+}
+
+impl Rows {
+    fn squares(&self) -> Tensor<1> {
+        let vectors = (self.vectors.clone() * self.vectors.clone()).sum();
+        match &self.biases {
+            Some(biases) => vectors + (biases.clone() * biases.clone()).sum(),
+            None => vectors,
+        }
+    }
 }
 
 impl Network {
@@ -191,23 +210,16 @@ impl Network {
     }
 
     fn penalty(&self, users: &Rows, items: &Rows) -> Option<Tensor<1>> {
-        if self.regularization == 0.0 {
-            return None;
-        }
         let batch = users.vectors.dims()[0] as f64;
-        let parts = [
-            Some(&users.vectors),
-            Some(&items.vectors),
-            users.biases.as_ref(),
-            items.biases.as_ref(),
+        let sides = [
+            (users, self.user_regularization),
+            (items, self.item_regularization),
         ];
-        let squares = parts
+        sides
             .into_iter()
-            .flatten()
-            .map(|t| (t.clone() * t.clone()).sum());
-        squares
+            .filter(|(_, strength)| *strength > 0.0)
+            .map(|(rows, strength)| rows.squares() * (strength / batch))
             .reduce(|a, b| a + b)
-            .map(|sum| sum * (self.regularization / batch))
     }
 }
 
@@ -288,12 +300,14 @@ impl PairNetwork for Network {
         let users = SideParams {
             embeddings: &self.users,
             biases: self.user_bias.as_ref(),
+            regularization: self.user_regularization,
         };
         let items = SideParams {
             embeddings: &self.items,
             biases: self.item_bias.as_ref(),
+            regularization: self.item_regularization,
         };
-        fused::fuse(users, items, self.regularization, around)
+        fused::fuse(users, items, around)
     }
 
     fn factors(&self) -> Option<Factors> {

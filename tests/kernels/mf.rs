@@ -59,7 +59,8 @@ impl Case {
             rows: Rows {
                 bias: self.biases.then_some(self.dim),
             },
-            regularization: 0.01,
+            user_regularization: 0.01,
+            item_regularization: 0.03,
             gradient_clip: 0.0,
         }
     }

@@ -1,6 +1,6 @@
 //! The losses of one example and their derivatives by its scores.
 
-use crate::kernels::simd::exp;
+use crate::kernels::simd::{exp, ln};
 
 /// What a step minimizes: the mean of [`crate::losses`] over a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +48,7 @@ impl Goal {
 fn softplus(x: f32) -> (f32, f32) {
     let small = exp(-x.abs());
     let logistic = 1.0 / (1.0 + small);
-    let value = x.max(0.0) + small.ln_1p();
+    let value = x.max(0.0) + ln(1.0 + small);
     (value, if x >= 0.0 { logistic } else { small * logistic })
 }
 
@@ -94,7 +94,7 @@ fn softmax(scores: &mut [f32], temperature: f32, smoothing: f32, scale: f32) -> 
         total += *score;
     }
     let spread = smoothing / scores.len() as f32;
-    let loss = highest + total.ln() - (1.0 - smoothing) * positive - spread * all;
+    let loss = highest + ln(total) - (1.0 - smoothing) * positive - spread * all;
     let (scale, share) = (scale * inverse, 1.0 / total);
     for score in scores.iter_mut() {
         *score = scale * (*score * share - spread);

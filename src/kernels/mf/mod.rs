@@ -23,7 +23,7 @@ mod passes;
 pub use batch::{Batch, Batcher};
 pub use goal::Goal;
 
-use super::simd::{Lane, dot, flat};
+use super::simd::{Isa, Lane, dot, flat};
 use super::table::Table;
 use super::update::Hyper;
 use crate::optim::{OptimizerKind, num_states};
@@ -61,8 +61,8 @@ pub struct Rows {
 
 impl Rows {
     #[inline(always)]
-    pub fn score<const FMA: bool>(self, user: &[Lane], item: &[Lane]) -> f32 {
-        let product = dot::<FMA>(user, item);
+    pub fn score<S: Isa>(self, user: &[Lane], item: &[Lane]) -> f32 {
+        let product = dot::<S>(user, item);
         match self.bias {
             None => product,
             Some(column) => {
@@ -80,8 +80,10 @@ pub struct Settings {
     /// Learn from the highest-scored of an example's negatives alone.
     pub hardest_negative: bool,
     pub rows: Rows,
-    /// L2 on the rows of a batch, per example.
-    pub regularization: f32,
+    /// L2 on the users' rows of a batch, per example.
+    pub user_regularization: f32,
+    /// L2 on the items' rows of a batch, per example.
+    pub item_regularization: f32,
     /// Largest norm of a step's gradients; 0 does not clip.
     pub gradient_clip: f32,
 }

@@ -1,7 +1,7 @@
 //! The passes of a step.
 
 use super::{Batch, Factors, Rows, Settings, Side};
-use crate::kernels::simd::{self, Job, Lane, add_scaled, dot, flat_mut, prefetch};
+use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat_mut, prefetch};
 use crate::kernels::table::{SharedRows, Table};
 use crate::kernels::update::{Hyper, update_row};
 use rayon::prelude::*;
@@ -34,8 +34,10 @@ struct Step {
     width: usize,
     /// One over what the sum of losses is divided by.
     scale: f32,
-    /// Regularization of a row for each of its places.
-    decay: f32,
+    /// Regularization of a user's row for each of its places.
+    user_decay: f32,
+    /// The same of an item's.
+    item_decay: f32,
 }
 
 /// One step on a batch whose items are final.
@@ -47,7 +49,8 @@ pub fn step(factors: &mut Factors, batch: &mut Batch, hyper: &Hyper) -> f64 {
         settings,
         width,
         scale: 1.0 / settings.goal.divisor(examples, width),
-        decay: settings.regularization / examples as f32,
+        user_decay: settings.user_regularization / examples as f32,
+        item_decay: settings.item_regularization / examples as f32,
     };
     let Factors {
         users,
@@ -146,7 +149,7 @@ impl Job for UserGradients<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let Self { step, batch, .. } = self;
         let Settings { goal, rows, .. } = step.settings;
         let starts = &batch.by_user.starts[self.first..];
@@ -154,6 +157,9 @@ impl Job for UserGradients<'_> {
         let gradients = self.gradients.chunks_exact_mut(self.users.per_row());
         for (group, (gradient, loss)) in gradients.zip(self.losses).enumerate() {
             let user = self.users.row(batch.by_user.rows[self.first + group]);
+            if let Some(&later) = batch.by_user.rows.get(self.first + group + AHEAD) {
+                prefetch(self.users.row(later));
+            }
             let places = starts[group] as usize..starts[group + 1] as usize;
             gradient.fill(Lane::ZERO);
             let (mut total, mut slope) = (0.0f64, 0.0);
@@ -165,39 +171,33 @@ impl Job for UserGradients<'_> {
                     prefetch(self.items.row(item));
                 }
                 for (score, &item) in scores.iter_mut().zip(items) {
-                    *score = rows.score::<FMA>(user, self.items.row(item));
+                    *score = rows.score::<S>(user, self.items.row(item));
                 }
                 let target = batch.targets.get(place).copied().unwrap_or(0.0);
                 total += f64::from(goal.derive(scores, target, step.scale));
                 for (&derivative, &item) in scores.iter().zip(items) {
-                    add_scaled::<FMA>(gradient, derivative, self.items.row(item));
+                    add_scaled::<S>(gradient, derivative, self.items.row(item));
                     slope += derivative;
                 }
             }
-            *loss = total * f64::from(step.scale);
-            finish::<FMA>(step, gradient, slope, user, places.len(), loss);
+            let decay = step.user_decay * places.len() as f32;
+            *loss = total * f64::from(step.scale) + finish::<S>(rows, gradient, slope, user, decay);
         }
     }
 }
 
-/// The bias's own gradient, and the regularizer of a row with `places`.
+/// The bias's own gradient, and the regularizer of a row, whose weight is
+/// `decay`; returns the latter's part of the loss.
 #[inline(always)]
-fn finish<const FMA: bool>(
-    step: &Step,
-    gradient: &mut [Lane],
-    slope: f32,
-    row: &[Lane],
-    places: usize,
-    loss: &mut f64,
-) {
-    if let Some(column) = step.settings.rows.bias {
+fn finish<S: Isa>(rows: Rows, gradient: &mut [Lane], slope: f32, row: &[Lane], decay: f32) -> f64 {
+    if let Some(column) = rows.bias {
         flat_mut(gradient)[column] = slope;
     }
-    if step.decay > 0.0 {
-        let decay = step.decay * places as f32;
-        *loss += f64::from(decay) * f64::from(dot::<FMA>(row, row));
-        add_scaled::<FMA>(gradient, 2.0 * decay, row);
+    if decay == 0.0 {
+        return 0.0;
     }
+    add_scaled::<S>(gradient, 2.0 * decay, row);
+    f64::from(decay) * f64::from(dot::<S>(row, row))
 }
 
 /// Gradients of some of the batch's distinct items.
@@ -213,19 +213,18 @@ struct ItemGradients<'a> {
 impl ItemGradients<'_> {
     /// Writes the gradient of one of them; returns its regularizer.
     #[inline(always)]
-    fn of<const FMA: bool>(&self, number: usize, item: &[Lane], gradient: &mut [Lane]) -> f64 {
+    fn of<S: Isa>(&self, number: usize, item: &[Lane], gradient: &mut [Lane]) -> f64 {
         let places = self.batch.by_item.places_of(self.first + number);
         let user_of = |place: u32| self.batch.users[place as usize / self.step.width];
         gradient.fill(Lane::ZERO);
         let mut slope = 0.0;
         for &place in places {
             let derivative = self.derivatives[place as usize];
-            add_scaled::<FMA>(gradient, derivative, self.users.row(user_of(place)));
+            add_scaled::<S>(gradient, derivative, self.users.row(user_of(place)));
             slope += derivative;
         }
-        let mut loss = 0.0;
-        finish::<FMA>(self.step, gradient, slope, item, places.len(), &mut loss);
-        loss
+        let decay = self.step.item_decay * places.len() as f32;
+        finish::<S>(self.step.settings.rows, gradient, slope, item, decay)
     }
 
     /// Asks for the users of the item that comes [`AHEAD`] places later.
@@ -254,7 +253,7 @@ impl Job for ItemUpdates<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
         let mut gradient = vec![Lane::ZERO; self.gradients.users.per_row()];
         for (number, (loss, &row)) in self.losses.iter_mut().zip(rows).enumerate() {
@@ -265,10 +264,8 @@ impl Job for ItemUpdates<'_> {
             // SAFETY: the batch's distinct items are distinct, and each is in
             // one chunk.
             let held = unsafe { self.items.row(row) };
-            *loss = self
-                .gradients
-                .of::<FMA>(number, held.weights, &mut gradient);
-            held.update::<FMA>(self.hyper, &gradient);
+            *loss = self.gradients.of::<S>(number, held.weights, &mut gradient);
+            held.update::<S>(self.hyper, &gradient);
         }
     }
 }
@@ -285,7 +282,7 @@ impl Job for ItemBuffer<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
         let gradients = self.buffer.chunks_exact_mut(self.items.per_row());
         for (number, ((loss, &row), gradient)) in
@@ -293,7 +290,7 @@ impl Job for ItemBuffer<'_> {
         {
             *loss = self
                 .gradients
-                .of::<FMA>(number, self.items.row(row), gradient);
+                .of::<S>(number, self.items.row(row), gradient);
         }
     }
 }
@@ -388,7 +385,7 @@ impl Job for RowUpdates<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let gradients = self.gradients.chunks_exact(self.per_row);
         for (number, (&row, gradient)) in self.rows.iter().zip(gradients).enumerate() {
             if let Some(&later) = self.rows.get(number + AHEAD) {
@@ -396,7 +393,7 @@ impl Job for RowUpdates<'_> {
             }
             // SAFETY: the rows are distinct, and each is in one chunk.
             let held = unsafe { self.side.row(row) };
-            held.update::<FMA>(self.hyper, gradient);
+            held.update::<S>(self.hyper, gradient);
         }
     }
 }
@@ -448,8 +445,8 @@ impl<'a> SharedSide<'a> {
 
 impl Held<'_> {
     #[inline(always)]
-    fn update<const FMA: bool>(self, hyper: &Hyper, gradient: &[Lane]) {
-        update_row::<FMA>(
+    fn update<S: Isa>(self, hyper: &Hyper, gradient: &[Lane]) {
+        update_row::<S>(
             hyper,
             flat_mut(self.weights),
             flat_mut(self.first),
@@ -492,14 +489,14 @@ impl Job for Hardest<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         for (place, kept) in (self.first..).zip(self.kept.chunks_exact_mut(2)) {
             let user = self.users.row(self.batch.users[place]);
             let all = &self.batch.items[place * self.width..(place + 1) * self.width];
             let mut best = f32::NEG_INFINITY;
             kept.copy_from_slice(&all[..2]);
             for &item in &all[1..] {
-                let score = self.rows.score::<FMA>(user, self.items.row(item));
+                let score = self.rows.score::<S>(user, self.items.row(item));
                 if score > best {
                     best = score;
                     kept[1] = item;

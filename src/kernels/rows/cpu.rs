@@ -1,7 +1,7 @@
 //! The row kernels as loops over slices; a row is one thread's.
 
 use super::{RowOps, Step};
-use crate::kernels::simd::{self, Job};
+use crate::kernels::simd::{self, Isa, Job};
 use crate::kernels::update::update_row;
 use burn::backend::Flex;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -146,7 +146,7 @@ impl Job for Sums<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         for (row, sum) in (self.first..).zip(self.sums.chunks_exact_mut(self.columns)) {
             add_up(sum, self.grads, self.packed.occurrences(row));
         }
@@ -212,7 +212,7 @@ impl<'a, const N: usize> Job for Update<'a, N> {
     type Output = ();
 
     #[inline(always)]
-    fn call<const FMA: bool>(self) {
+    fn call<S: Isa>(self) {
         let columns = self.columns;
         let mut sum = vec![0.0; columns];
         for segment in self.rows {
@@ -230,7 +230,7 @@ impl<'a, const N: usize> Job for Update<'a, N> {
             let row = |table: &'a Table<'a>| unsafe { table.row(row) };
             let (weights, first) = (row(&self.tables[0]), row(&self.tables[1]));
             let second = self.tables.get(2).map_or(&mut [][..], row);
-            update_row::<FMA>(&self.step.hyper, weights, first, second, grad);
+            update_row::<S>(&self.step.hyper, weights, first, second, grad);
         }
     }
 }

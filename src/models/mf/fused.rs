@@ -16,6 +16,8 @@ use std::ops::Range;
 pub struct SideParams<'a> {
     pub embeddings: &'a Param,
     pub biases: Option<&'a Param>,
+    /// L2 per example.
+    pub regularization: f64,
 }
 
 /// The kernels for these parameters, where there are some for this loss and
@@ -26,7 +28,6 @@ pub struct SideParams<'a> {
 pub fn fuse(
     users: SideParams<'_>,
     items: SideParams<'_>,
-    regularization: f64,
     around: &Fuse<'_>,
 ) -> Result<Option<Box<dyn FusedPairs>>> {
     let Some(goal) = goal(around) else {
@@ -42,7 +43,8 @@ pub fn fuse(
         rows: Rows {
             bias: users.biases.map(|_| dim),
         },
-        regularization: regularization as f32,
+        user_regularization: users.regularization as f32,
+        item_regularization: items.regularization as f32,
         gradient_clip: around.config.gradient_clip as f32,
     };
     match family(around.device) {

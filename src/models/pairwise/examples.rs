@@ -1,6 +1,7 @@
 //! The training pairs in the order of an epoch, and their negatives.
 
 use crate::data::interactions::Interactions;
+use crate::kernels::simd::prefetch_at;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Permutation, Rng, Seed};
 use rayon::prelude::*;
@@ -8,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Pairs that a thread takes at a time.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 256;
 
 /// All training interactions, in an order of their own in each epoch. What a
 /// place of the order holds is computed when it is asked for, from the epoch's
@@ -96,9 +97,16 @@ impl Examples {
             .zip(items.par_chunks_mut(CHUNK * width));
         rows.enumerate().for_each(|(chunk, (users, items))| {
             let first = places.start + chunk * CHUNK;
-            let rows = users.iter_mut().zip(items.chunks_exact_mut(width));
-            for (place, (user, items)) in (first..).zip(rows) {
-                let row = self.order.at(place as u32) as usize;
+            // Rows lie anywhere: all of a chunk's are asked for before any is
+            // read.
+            for (place, user) in (first..).zip(users.iter_mut()) {
+                *user = self.order.at(place as u32);
+                let row = *user as usize;
+                prefetch_at(self.users.as_ptr().wrapping_add(row));
+                prefetch_at(self.log.items.as_ptr().wrapping_add(row));
+            }
+            for (user, items) in users.iter_mut().zip(items.chunks_exact_mut(width)) {
+                let row = *user as usize;
                 *user = self.users[row];
                 items[0] = self.log.items[row];
             }

@@ -75,7 +75,8 @@ pub struct LossNumbers {
     mean: f32,
     deviation: f32,
     /// L2 on a looked-up row.
-    decay: f32,
+    user_decay: f32,
+    item_decay: f32,
 }
 
 /// `ln(1 + e^x)`
@@ -336,12 +337,12 @@ pub fn forward(
     let mut c = lane;
     while c < columns {
         let u = users[user_at + c];
-        let mut gradient = 2.0 * numbers.decay * u;
-        squares += u * u;
+        let mut gradient = 2.0 * numbers.user_decay * u;
+        squares += numbers.user_decay * u * u;
         for k in 0..kept {
             let i = items[ids[base + k] as usize * columns + c];
             gradient += slopes[base + k] * select(c < plan.dim, i, 1.0);
-            squares += i * i;
+            squares += numbers.item_decay * i * i;
         }
         if active {
             values[gradients_at + example * columns + c] = gradient;
@@ -357,6 +358,6 @@ pub fn forward(
             sum += parts[group * lanes + other];
         }
         let loss = loss_of(&scores, base, target, &numbers, plan);
-        values[capacity * kept + example] = loss + numbers.decay * sum;
+        values[capacity * kept + example] = loss + sum;
     }
 }

@@ -227,7 +227,8 @@ impl DeviceFactors {
             temperature,
             shape.scale.0,
             shape.scale.1,
-            self.decay(examples),
+            self.settings.user_regularization / examples as f32,
+            self.settings.item_regularization / examples as f32,
         );
         // SAFETY: lengths are those of the buffers; the kernel keeps to the
         // step's places, and ids were checked when the data was read.
@@ -257,7 +258,7 @@ impl DeviceFactors {
             self.shape.batch_size as u32,
             examples as u32,
             slot as u32,
-            self.decay(examples),
+            self.settings.item_regularization / examples as f32,
         );
         let rows_per_cube = UNITS / plan.row_lanes();
         // SAFETY: as in `forward`.
@@ -278,10 +279,6 @@ impl DeviceFactors {
                 Formula::of(hyper.kind),
             );
         }
-    }
-
-    fn decay(&self, examples: usize) -> f32 {
-        self.settings.regularization / examples as f32
     }
 
     fn batch_arg(&self, plan: Plan) -> BufferArg {

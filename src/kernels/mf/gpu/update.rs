@@ -28,8 +28,8 @@ pub struct BatchSizes {
     batch: u32,
     /// Where the loss goes, in sums of [`UNITS`].
     slot: u32,
-    /// L2 on a looked-up row.
-    decay: f32,
+    /// L2 on a looked-up item.
+    item_decay: f32,
 }
 
 /// What a place adds to the gradient of its row in column `c`.
@@ -163,7 +163,7 @@ pub fn update(
                 let next_at = 2 * capacity + capacity * kept;
                 let (gradient, count) =
                     gradient_of(batch, values, head, next_at, c, capacity, false, plan);
-                let own = 2.0 * sizes.decay * count * items.weights[at];
+                let own = 2.0 * sizes.item_decay * count * items.weights[at];
                 update_number(
                     &mut items.weights,
                     &mut items.first,
