@@ -171,6 +171,12 @@ pub fn family(device: &Device) -> Family {
     }
 }
 
+/// Whether tensors of this device are served best by plain loops of our own on
+/// the CPU. ndarray is not: it stands for burn's operations as they are.
+pub fn is_host(device: &Device) -> bool {
+    family(device) == Family::Flex
+}
+
 /// The adapters that wgpu sees; none in a build without wgpu.
 pub fn adapters() -> Vec<AdapterInfo> {
     #[cfg(feature = "wgpu")]

@@ -4,6 +4,8 @@ use super::update::Hyper;
 use crate::optim::OptimizerKind;
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 /// Units of a cube.
@@ -22,6 +24,16 @@ pub fn client(device: &Device) -> Option<Client> {
 pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS as u32);
     (calculate_cube_count_elemwise(client, units, dim), dim)
+}
+
+/// A tensor that may be written: itself where this is its only handle.
+pub fn own(tensor: CubeTensor) -> CubeTensor {
+    let tensor = into_contiguous(tensor);
+    if tensor.can_mut() {
+        tensor
+    } else {
+        tensor.copy()
+    }
 }
 
 /// Which formula a kernel is compiled for; AdamW is Adam with other numbers.

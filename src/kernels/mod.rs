@@ -9,4 +9,5 @@ pub mod mf;
 pub mod rows;
 pub mod simd;
 pub mod table;
+pub mod top_k;
 pub mod update;

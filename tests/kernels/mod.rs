@@ -4,6 +4,8 @@
 #[cfg(feature = "wgpu")]
 mod mf;
 mod rows;
+#[cfg(feature = "wgpu")]
+mod top_k;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use recsys::device::{self, Adapter, DeviceChoice};

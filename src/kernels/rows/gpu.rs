@@ -1,7 +1,7 @@
 //! The row kernels for GPUs: a unit for each column of each touched row.
 
 use super::{RowOps, Step};
-use crate::kernels::gpu::{Formula, NumbersLaunch, cubes};
+use crate::kernels::gpu::{Formula, NumbersLaunch, cubes, own};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::Shape;
@@ -67,16 +67,6 @@ impl RowOps for CubeBackend {
         let (table, first, second) = (own(table), own(first), own(second));
         launch([&table, &first], Some(&second), grads, segments, step);
         (table, first, second)
-    }
-}
-
-/// A tensor that may be written: itself where this is its only handle.
-fn own(tensor: CubeTensor) -> CubeTensor {
-    let tensor = into_contiguous(tensor);
-    if tensor.can_mut() {
-        tensor
-    } else {
-        tensor.copy()
     }
 }
 
