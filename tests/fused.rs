@@ -134,7 +134,7 @@ fn every_loss_of_mf_agrees_with_the_plain_operations() {
         for regularization in [
             "",
             "regularization = 0.05",
-            "regularization = 0.05\nitem_regularization = 0.01",
+            "regularization = 0.05\nitem_regularization_ratio = 0.2",
         ] {
             let params = format!("{MF}{params}\n{regularization}");
             agree("mf", &params, &format!("learning_rate = 0.02\n{training}"));

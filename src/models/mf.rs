@@ -42,8 +42,8 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "L2 on the embeddings and biases of a batch, per example",
         ),
         (
-            "item_regularization",
-            "the same on the items' side, where it differs",
+            "item_regularization_ratio",
+            "regularization on the items' side, as a multiple of that",
         ),
         (
             "init_deviation",
@@ -76,8 +76,7 @@ pub struct Mf {
     pub biases: bool,
     pub loss: Loss,
     pub regularization: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub item_regularization: Option<f64>,
+    pub item_regularization_ratio: f64,
     pub init_deviation: f64,
     pub temperature: f64,
     pub hardest_negative: bool,
@@ -91,7 +90,7 @@ impl Default for Mf {
             biases: false,
             loss: Loss::Bpr,
             regularization: 0.0,
-            item_regularization: None,
+            item_regularization_ratio: 1.0,
             init_deviation: 0.01,
             temperature: 1.0,
             hardest_negative: false,
@@ -104,8 +103,8 @@ impl Mf {
     fn validate(&self) -> Result<()> {
         ensure!(self.embedding_dim > 0, "`embedding_dim` must be at least 1");
         ensure!(
-            self.regularization >= 0.0 && self.item_regularization.is_none_or(|r| r >= 0.0),
-            "`regularization` and `item_regularization` must not be negative"
+            self.regularization >= 0.0 && self.item_regularization_ratio >= 0.0,
+            "`regularization` and `item_regularization_ratio` must not be negative"
         );
         ensure!(
             self.init_deviation > 0.0,
@@ -139,7 +138,7 @@ impl Mf {
             user_bias: bias("user_bias", users),
             item_bias: bias("item_bias", items),
             user_regularization: self.regularization,
-            item_regularization: self.item_regularization.unwrap_or(self.regularization),
+            item_regularization: self.regularization * self.item_regularization_ratio,
         }
     }
 }
