@@ -158,7 +158,8 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
     }
     let wgpu = DeviceChoice::Wgpu(Adapter::Any);
     for (params, training) in LOSSES {
-        let params = format!("{MF}{params}\nregularization = 0.05\nitem_regularization = 0.01");
+        let params =
+            format!("{MF}{params}\nregularization = 0.05\nitem_regularization_ratio = 0.2");
         agree_on(
             wgpu,
             "mf",
