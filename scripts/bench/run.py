@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Runs this program and its peers in turn on the same data and cores, and prints one table of ratios.
+
+    bash scripts/bench/setup.sh
+    python3 scripts/bench/data.py ml-1m FOLDER OUT        # with the venv's python, which has NumPy
+    python3 scripts/bench/run.py --data OUT [--recsys target/release/recsys] [--threads 1,2] [--rounds 3]
+
+Contests: `bpr` (matrix factorization, 64 dimensions), `neumf`, and the ranking that follows each training. Every round
+runs all entrants of a contest one after the other and begins with another one, so that what else the machine does
+meets all of them. Each measurement is a line of JSON in --output; `--table FILE` prints the table of such a file again.
+"""
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import ours
+import table
+
+HERE = Path(__file__).resolve().parent
+
+# What each entrant of a contest is run with, by contest and data. `recsys` takes --set, the others options of peers.py.
+CONTESTS = {
+    ("bpr", "ml-1m"): {
+        "recsys": {"epochs": 40, "sets": ["training.validate_every=2"]},
+        "implicit-bpr": "--epochs 30 --validate-every 2",
+        "recbole-bpr": "--epochs 20 --validate-every 2",
+        "torch-bpr": "--seconds 5 --modes eager,compile",
+    },
+    ("bpr", "gowalla"): {
+        "recsys": {"epochs": 40, "sets": ["training.validate_every=4", "model.regularization=0.004"]},
+        "implicit-bpr": "--epochs 80 --validate-every 10 --learning-rate 0.02 --regularization 0.003",
+        "torch-bpr": "--seconds 5 --modes eager,compile",
+    },
+    ("neumf", "ml-1m"): {
+        "recsys": {"epochs": 3, "sets": []},
+        "recbole-neumf": "--epochs 3",
+        "torch-neumf": "--seconds 5 --modes eager,compile",
+    },
+}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recsys"
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or HERE.parents[1] / "target")
+    parser.add_argument("--data", type=Path, help="what data.py wrote")
+    parser.add_argument("--recsys", type=Path, default=target / "release" / "recsys", help="the binary")
+    parser.add_argument("--venv", type=Path, default=cache / "bench-venv", help="what setup.sh made")
+    parser.add_argument("--threads", default="1,2", help="core counts, one after the other")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--contests", default="bpr,neumf")
+    parser.add_argument("--names", default="ml-1m,gowalla", help="data sets")
+    parser.add_argument("--entrants", default="", help="only these, e.g. recsys,implicit-bpr")
+    parser.add_argument("--epochs", type=int, help="of every training, instead of what the contest says")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for this program's config")
+    parser.add_argument("--output", type=Path, default=Path("bench.jsonl"), help="lines are added to it")
+    parser.add_argument("--table", type=Path, help="only print the table of this file")
+    args = parser.parse_args()
+    if not args.table:
+        check(parser, args)
+    return args
+
+
+def check(parser, args):
+    if args.data is None:
+        parser.error("--data is needed: the folder that data.py wrote")
+    args.data = args.data.resolve()
+    args.recsys = args.recsys.resolve()
+    wanted = args.entrants.split(",")
+    for path, hint in ((args.recsys, "build it, or give --recsys"), (args.venv / "bin" / "python", "run setup.sh")):
+        needed = "recsys" in wanted if path == args.recsys else wanted != ["recsys"]
+        if not path.exists() and (needed or not args.entrants):
+            parser.error(f"there is no {path}: {hint}")
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if max(map(int, args.threads.split(","))) > available:
+        parser.error(f"--threads {args.threads}: there are {available} cores")
+
+
+def enter(entrant, contest, name, threads, settings, args, work):
+    """Runs one entrant; returns its lines."""
+    if entrant == "recsys":
+        sets = [*settings["sets"], *args.set]
+        epochs = args.epochs or settings["epochs"]
+        line, run_dir = ours.train(args.recsys, contest, args.data, name, threads, epochs, work, sets)
+        measure = "rank" if contest == "bpr" else f"{contest}-rank"
+        return [line, ours.rank(args.recsys, measure, name, threads, run_dir, work)]
+    command = [args.venv / "bin" / "python", HERE / "peers.py", entrant, "--data", args.data, "--name", name]
+    command += ["--threads", str(threads), *settings.split()]
+    if args.epochs and "--epochs" in settings:
+        command += ["--epochs", str(args.epochs)]
+    text, _, _ = ours.run(list(map(str, command)), threads, cwd=work)
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def main():
+    args = parse()
+    if args.table:
+        print(table.table([json.loads(line) for line in args.table.read_text().splitlines()]))
+        return
+    wanted = set(filter(None, args.entrants.split(",")))
+    failures, lines = 0, []
+    with tempfile.TemporaryDirectory(prefix="recsys-bench-") as work, args.output.open("a") as output:
+        for turn in range(args.rounds):
+            for threads in map(int, args.threads.split(",")):
+                for (contest, name), entrants in CONTESTS.items():
+                    if contest not in args.contests.split(",") or name not in args.names.split(","):
+                        continue
+                    order = [e for e in entrants if not wanted or e in wanted]
+                    for place in range(len(order)):
+                        entrant = order[(place + turn) % len(order)]
+                        print(f"round {turn + 1}, {threads} threads: {contest} {name} {entrant}", file=sys.stderr)
+                        try:
+                            new = enter(entrant, contest, name, threads, entrants[entrant], args, work)
+                        except ours.Failed as error:
+                            failures += 1
+                            new = [{"peer": entrant, "measure": contest, "data": name, "threads": threads}]
+                            new[0]["failed"] = str(error)
+                            print(f"  FAILED: {error}", file=sys.stderr)
+                        for line in new:
+                            line["round"] = turn + 1
+                            output.write(json.dumps(line) + "\n")
+                            output.flush()
+                        lines += new
+    print(table.table(lines))
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
