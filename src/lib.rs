@@ -34,7 +34,8 @@
 //!   [`report`].
 //! - Nobody but [`device`] makes a device, and nobody asks for a default one.
 //! - Every random choice comes from a named stream of the one seed, and what
-//!   must repeat across devices is drawn on the host.
+//!   must repeat across devices is drawn on the host, or in a kernel from the
+//!   same counters.
 
 pub mod ceiling;
 pub mod cli;
