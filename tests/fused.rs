@@ -119,10 +119,11 @@ const LOSSES: [(&str, &str); 7] = [
     ),
 ];
 
-const OPTIMIZERS: [&str; 6] = [
+const OPTIMIZERS: [&str; 7] = [
     "learning_rate = 0.02\noptimizer = \"adam\"\nweight_decay = 0.01",
     "learning_rate = 0.02\noptimizer = \"adamw\"\nweight_decay = 0.1",
     "optimizer = \"sgd\"\nlearning_rate = 0.5\nweight_decay = 0.01",
+    "optimizer = \"sgd\"\nmomentum = 0.0\nlearning_rate = 5.0\nweight_decay = 0.01",
     "learning_rate = 0.05\noptimizer = \"adagrad\"",
     "optimizer = \"sgd\"\nlearning_rate = 0.5\ngradient_clip = 0.05",
     "learning_rate = 0.02\noptimizer = \"adam\"\ngradient_clip = 0.05\nschedule = \"cosine\"\nwarmup_steps = 3",
