@@ -4,6 +4,7 @@
 //! constructs a device, and nobody calls `Device::default()`.
 
 use anyhow::{Result, bail};
+use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -149,10 +150,31 @@ pub struct AdapterInfo {
     pub software: bool,
 }
 
+/// Which of our kernels run on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// The CPU through flex: loops over slices.
+    Flex,
+    /// A GPU through wgpu.
+    Gpu,
+    /// None: plain tensor operations must do.
+    Other,
+}
+
+/// The family of a device, with or without autodiff.
+pub fn family(device: &Device) -> Family {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Flex(_) => Family::Flex,
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(_) => Family::Gpu,
+        _ => Family::Other,
+    }
+}
+
 /// Whether tensors of this device are served best by plain loops of our own on
 /// the CPU. ndarray is not: it stands for burn's operations as they are.
 pub fn is_host(device: &Device) -> bool {
-    *device == Device::flex()
+    family(device) == Family::Flex
 }
 
 /// The adapters that wgpu sees; none in a build without wgpu.

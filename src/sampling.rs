@@ -115,8 +115,8 @@ impl Bits {
 
 /// Blocks of the stream that belong to one negative: enough words for
 /// [`MAX_TRIES`] draws.
-const BLOCKS_PER_DRAW: u64 = 64;
-const MAX_TRIES: usize = 64;
+pub const BLOCKS_PER_DRAW: u64 = 64;
+pub const MAX_TRIES: usize = 64;
 
 impl NegativeSampler {
     /// For training interactions that are sorted by item inside each user.
@@ -154,6 +154,14 @@ impl NegativeSampler {
             bits: Bits::new(&positives),
             positives,
         })
+    }
+
+    /// For draws by popularity, for kernels that draw by themselves: slot `i`
+    /// of the alias method stands for item `i` below its threshold, and above
+    /// for another.
+    pub fn alias(&self) -> Option<(&[f32], &[u32])> {
+        let alias = self.alias.as_ref()?;
+        Some((&alias.threshold, &alias.other))
     }
 
     #[inline(always)]

@@ -122,6 +122,13 @@ impl Rng {
         [a, b, c, d]
     }
 
+    /// Key and upper half of the counter, for kernels that draw by
+    /// themselves: block `p` is `philox([p, p >> 32, words[2], words[3]],
+    /// [words[0], words[1]])`.
+    pub fn words(&self) -> [u32; 4] {
+        [self.key[0], self.key[1], self.high[0], self.high[1]]
+    }
+
     pub fn next_u32(&mut self) -> u32 {
         if self.left == 0 {
             let p = self.position;

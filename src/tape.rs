@@ -1,9 +1,10 @@
 //! The tape through which a network reads its parameters.
 //!
 //! It makes the autodiff leaf: the whole matrix, or for an embedding table
-//! only the rows that a batch touches, so that backward and update cost what
+//! only what a batch looks up of it, so that backward and update cost what
 //! the batch costs and not what the catalog costs.
 
+use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
 use crate::seed::Rng;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -20,24 +21,34 @@ pub enum Updates {
     /// Every row in every step: the optimizer exactly as published.
     Dense,
 }
-/// Indices of a batch, with their distinct values.
+
+/// Row numbers of a batch, ready for [`Tape::lookup`].
 pub struct Index {
-    /// Distinct row numbers, in order of first appearance.
-    unique: Vec<u32>,
-    /// For each index its position in `unique`.
-    inverse: Vec<u32>,
-    /// The indices as they were given.
-    all: Vec<u32>,
+    /// As they were given, on the device.
+    all: Tensor<1, Int>,
+    distinct: Option<Distinct>,
 }
 
 impl Index {
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.dims()[0]
     }
 
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.len() == 0
     }
+}
+
+/// The distinct row numbers of an index.
+enum Distinct {
+    /// For the kernels of [`rows`].
+    Segments(Segments),
+    /// For plain operations: each row once, and for each index its place
+    /// among them.
+    Rows {
+        rows: Tensor<1, Int>,
+        inverse: Tensor<1, Int>,
+    },
 }
 
 /// Finds distinct values in time proportional to the batch: the stamps of
@@ -49,7 +60,9 @@ struct Dedup {
 }
 
 impl Dedup {
-    fn index(&mut self, all: Vec<u32>, rows: usize) -> Index {
+    /// The distinct values in order of first appearance, and for each value
+    /// its place among them.
+    fn find(&mut self, all: &[u32], rows: usize) -> (Vec<u32>, Vec<u32>) {
         if self.stamps.len() < rows || self.generation == u32::MAX {
             self.stamps = vec![(0, 0); rows];
             self.generation = 0;
@@ -57,7 +70,7 @@ impl Dedup {
         self.generation += 1;
         let mut unique = Vec::new();
         let mut inverse = Vec::with_capacity(all.len());
-        for &row in &all {
+        for &row in all {
             let stamp = &mut self.stamps[row as usize];
             if stamp.0 != self.generation {
                 *stamp = (self.generation, unique.len() as u32);
@@ -65,11 +78,7 @@ impl Dedup {
             }
             inverse.push(stamp.1);
         }
-        Index {
-            unique,
-            inverse,
-            all,
-        }
+        (unique, inverse)
     }
 }
 
@@ -88,8 +97,16 @@ pub struct Tape {
 pub struct Leaf {
     pub name: String,
     pub tensor: Tensor<2>,
-    /// The distinct rows that it holds; `None` for the whole parameter.
-    pub rows: Option<Tensor<1, Int>>,
+    pub part: Part,
+}
+
+/// What of its parameter a leaf holds.
+pub enum Part {
+    Whole,
+    /// These rows, each once.
+    Rows(Tensor<1, Int>),
+    /// Every occurrence of a row in the batch, for the kernels of [`rows`].
+    Occurrences(Segments),
 }
 
 impl Tape {
@@ -131,15 +148,34 @@ impl Tape {
     }
 
     /// Prepares row numbers for [`Self::lookup`] in tables of `rows` rows.
+    ///
+    /// # Panics
+    /// When a row number is not below `rows`: a GPU would read whatever lies
+    /// there.
     pub fn index(&mut self, ids: Vec<u32>, rows: usize) -> Index {
-        if self.training && self.updates == Updates::Rows {
-            self.dedup.index(ids, rows)
+        assert!(
+            ids.iter().all(|&id| (id as usize) < rows),
+            "a table of {rows} rows has fewer than what is looked up"
+        );
+        if !self.training || self.updates == Updates::Dense {
+            return Index {
+                all: self.ints(&ids),
+                distinct: None,
+            };
+        }
+        let (unique, inverse) = self.dedup.find(&ids, rows);
+        let plain = self.device.clone().inner();
+        let distinct = if rows::supported(&plain) {
+            Distinct::Segments(Segments::new(&unique, &inverse, &plain))
         } else {
-            Index {
-                unique: Vec::new(),
-                inverse: Vec::new(),
-                all: ids,
+            Distinct::Rows {
+                rows: ints(&unique, &plain),
+                inverse: self.ints(&inverse),
             }
+        };
+        Index {
+            all: ints(&ids, &plain),
+            distinct: Some(distinct),
         }
     }
 
@@ -150,7 +186,7 @@ impl Tape {
         }
         if let Some(leaf) = self.leaves.iter().find(|l| l.name == param.name()) {
             assert!(
-                leaf.rows.is_none(),
+                matches!(leaf.part, Part::Whole),
                 "`{}` is read as rows and as a whole in one step",
                 param.name()
             );
@@ -160,7 +196,7 @@ impl Tape {
         self.leaves.push(Leaf {
             name: param.name().to_string(),
             tensor: tensor.clone(),
-            rows: None,
+            part: Part::Whole,
         });
         tensor
     }
@@ -168,24 +204,28 @@ impl Tape {
     /// The rows of `index`: `[index.len(), columns]`. A table can be looked
     /// up once in a step; put all row numbers into one index.
     pub fn lookup(&mut self, table: &Param, index: &Index) -> Tensor<2> {
-        if !self.training || self.updates == Updates::Dense {
-            let ids = self.ints(&index.all);
-            return self.param(table).select(0, ids);
-        }
+        let Some(distinct) = &index.distinct else {
+            return self.param(table).select(0, index.all.clone());
+        };
         assert!(
             !self.leaves.iter().any(|l| l.name == table.name()),
             "table `{}` is looked up twice in one step",
             table.name()
         );
-        let plain = self.device.clone().inner();
-        let rows = ints(&index.unique, &plain);
-        let leaf = Tensor::from_inner(table.value().select(0, rows.clone())).require_grad();
+        let (held, part) = match distinct {
+            Distinct::Segments(segments) => (&index.all, Part::Occurrences(segments.clone())),
+            Distinct::Rows { rows, .. } => (rows, Part::Rows(rows.clone())),
+        };
+        let leaf = Tensor::from_inner(table.value().select(0, held.clone())).require_grad();
         self.leaves.push(Leaf {
             name: table.name().to_string(),
             tensor: leaf.clone(),
-            rows: Some(rows),
+            part,
         });
-        leaf.select(0, self.ints(&index.inverse))
+        match distinct {
+            Distinct::Segments(_) => leaf,
+            Distinct::Rows { inverse, .. } => leaf.select(0, inverse.clone()),
+        }
     }
 
     /// Inverted dropout: zeroes with probability `rate` and scales the rest
@@ -248,19 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_gives_the_rows_in_order_and_the_leaf_holds_each_once() {
+    fn a_lookup_gives_the_rows_in_order_and_the_leaf_holds_what_it_took() {
         let mut tape = Tape::training(&Device::flex(), Updates::Rows);
         tape.begin(Seed(1).stream("dropout"));
         let index = tape.index(vec![2, 0, 2], 3);
         let rows = tape.lookup(&table(), &index);
         assert_eq!(host(rows.inner()).unwrap(), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
         let leaves = tape.take_leaves();
-        assert_eq!(leaves[0].tensor.dims(), [2, 2]);
+        assert_eq!(leaves[0].tensor.dims(), [3, 2]);
+        assert!(matches!(leaves[0].part, Part::Occurrences(_)));
     }
 
     #[test]
     fn gradients_of_a_row_add_up_over_its_uses() {
         for (updates, expected) in [
+            // The rows in order of appearance.
             (Updates::Rows, vec![2.0, 2.0, 1.0, 1.0]),
             (Updates::Dense, vec![1.0, 1.0, 0.0, 0.0, 2.0, 2.0]),
         ] {
@@ -269,7 +311,11 @@ mod tests {
             let index = tape.index(vec![2, 0, 2], 3);
             let grads = tape.lookup(&table(), &index).sum().backward();
             let leaf = &tape.take_leaves()[0];
-            assert_eq!(host(leaf.tensor.grad(&grads).unwrap()).unwrap(), expected);
+            let mut grad = leaf.tensor.grad(&grads).unwrap();
+            if let Part::Occurrences(segments) = &leaf.part {
+                grad = segments.sum(grad);
+            }
+            assert_eq!(host(grad).unwrap(), expected);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Fused kernels train to what the plain tensor operations train to: the
-//! former run on `cpu`, the latter on `ndarray`.
+//! former run on `cpu` and on whatever adapter wgpu finds, the latter on
+//! `ndarray`.
 
 use recsys::data::Interactions;
-use recsys::device::{self, DeviceChoice};
+use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::event::Silent;
 use recsys::model::{FitContext, ModelData};
 use recsys::models;
@@ -73,43 +74,63 @@ fn outcome(
     )
 }
 
+/// How far fused kernels may be from the plain operations, in weights and
+/// losses of about 1.
+const TOLERANCE: f32 = 1e-4;
+
 fn agree(model: &str, params: &str, training: &str) {
-    let what = format!("{model} with {params} and {training}");
-    let (weights, losses) = outcome(DeviceChoice::Cpu, model, params, training);
+    agree_on(DeviceChoice::Cpu, model, params, training);
+}
+
+fn agree_on(choice: DeviceChoice, model: &str, params: &str, training: &str) {
+    let what = format!("{model} on {choice} with {params} and {training}");
+    let (weights, losses) = outcome(choice, model, params, training);
     let (plain, plain_losses) = outcome(DeviceChoice::Ndarray, model, params, training);
     for (a, b) in losses.iter().zip(&plain_losses) {
-        assert!((a - b).abs() < 1e-4, "{what}: loss {a}, plain {b}");
+        let apart = (a - b).abs();
+        assert!(apart < f64::from(TOLERANCE), "{what}: loss {a}, plain {b}");
     }
     for ((name, a), (_, b)) in weights.iter().zip(&plain) {
         let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
         let apart = apart.fold(0.0, f32::max);
-        assert!(apart < 1e-4, "{what}: `{name}` is {apart} apart");
+        assert!(apart < TOLERANCE, "{what}: `{name}` is {apart} apart");
     }
 }
 
 const MF: &str = "embedding_dim = 20\ninit_deviation = 0.3\n";
 
+/// Parameters and training settings for every loss.
+const LOSSES: [(&str, &str); 7] = [
+    ("loss = \"bpr\"", "negatives = 3"),
+    ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
+    (
+        "loss = \"bce\"\nbiases = true",
+        "negatives = 2\nlabel_smoothing = 0.1",
+    ),
+    (
+        "loss = \"softmax\"\ntemperature = 0.5\nbiases = true",
+        "negatives = 6\nlabel_smoothing = 0.2",
+    ),
+    ("loss = \"mse\"\nbiases = true", "normalize_ratings = true"),
+    ("loss = \"mse\"", ""),
+    (
+        "loss = \"bpr\"\nbiases = true",
+        "negative_sampling = \"popularity\"",
+    ),
+];
+
+const OPTIMIZERS: [&str; 6] = [
+    "learning_rate = 0.02\noptimizer = \"adam\"\nweight_decay = 0.01",
+    "learning_rate = 0.02\noptimizer = \"adamw\"\nweight_decay = 0.1",
+    "optimizer = \"sgd\"\nlearning_rate = 0.5\nweight_decay = 0.01",
+    "learning_rate = 0.05\noptimizer = \"adagrad\"",
+    "optimizer = \"sgd\"\nlearning_rate = 0.5\ngradient_clip = 0.05",
+    "learning_rate = 0.02\noptimizer = \"adam\"\ngradient_clip = 0.05\nschedule = \"cosine\"\nwarmup_steps = 3",
+];
+
 #[test]
 fn every_loss_of_mf_agrees_with_the_plain_operations() {
-    let losses = [
-        ("loss = \"bpr\"", "negatives = 3"),
-        ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
-        (
-            "loss = \"bce\"\nbiases = true",
-            "negatives = 2\nlabel_smoothing = 0.1",
-        ),
-        (
-            "loss = \"softmax\"\ntemperature = 0.5\nbiases = true",
-            "negatives = 6\nlabel_smoothing = 0.2",
-        ),
-        ("loss = \"mse\"\nbiases = true", "normalize_ratings = true"),
-        ("loss = \"mse\"", ""),
-        (
-            "loss = \"bpr\"\nbiases = true",
-            "negative_sampling = \"popularity\"",
-        ),
-    ];
-    for (params, training) in losses {
+    for (params, training) in LOSSES {
         for regularization in [
             "",
             "regularization = 0.05",
@@ -123,15 +144,7 @@ fn every_loss_of_mf_agrees_with_the_plain_operations() {
 
 #[test]
 fn every_optimizer_of_mf_agrees_with_the_plain_operations() {
-    let optimizers = [
-        "learning_rate = 0.02\noptimizer = \"adam\"\nweight_decay = 0.01",
-        "learning_rate = 0.02\noptimizer = \"adamw\"\nweight_decay = 0.1",
-        "optimizer = \"sgd\"\nlearning_rate = 0.5\nweight_decay = 0.01",
-        "learning_rate = 0.05\noptimizer = \"adagrad\"",
-        "optimizer = \"sgd\"\nlearning_rate = 0.5\ngradient_clip = 0.05",
-        "learning_rate = 0.02\noptimizer = \"adam\"\ngradient_clip = 0.05\nschedule = \"cosine\"\nwarmup_steps = 3",
-    ];
-    for optimizer in optimizers {
+    for optimizer in OPTIMIZERS {
         let params = format!("{MF}biases = true\nregularization = 0.02");
         agree("mf", &params, optimizer);
     }
@@ -150,5 +163,28 @@ fn every_loss_of_neumf_agrees_with_the_plain_operations() {
     for (params, training) in losses {
         let training = format!("learning_rate = 0.01\n{training}");
         agree("neumf", &format!("{NCF}{params}"), &training);
+    }
+}
+
+#[test]
+fn mf_on_wgpu_agrees_with_the_plain_operations() {
+    if device::adapters().is_empty() {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    }
+    let wgpu = DeviceChoice::Wgpu(Adapter::Any);
+    for (params, training) in LOSSES {
+        let params =
+            format!("{MF}{params}\nregularization = 0.05\nitem_regularization_ratio = 0.2");
+        agree_on(
+            wgpu,
+            "mf",
+            &params,
+            &format!("learning_rate = 0.02\n{training}"),
+        );
+    }
+    for optimizer in OPTIMIZERS {
+        let params = format!("{MF}biases = true\nregularization = 0.02");
+        agree_on(wgpu, "mf", &params, optimizer);
     }
 }

@@ -7,5 +7,6 @@ mod devices;
 #[cfg(feature = "ndarray")]
 mod fused;
 mod golden;
+mod kernels;
 mod quality;
 mod resume;

@@ -3,10 +3,14 @@
 //! replaces.
 
 pub mod gemm;
+#[cfg(feature = "wgpu")]
+pub mod gpu;
 pub mod groups;
 pub mod mf;
 pub mod ncf;
+pub mod rows;
 pub mod scan;
 pub mod simd;
 pub mod table;
+pub mod top_k;
 pub mod update;

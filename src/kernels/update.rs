@@ -7,16 +7,20 @@ use crate::optim::{OptimizerConfig, OptimizerKind};
 /// The numbers of one step, ready for use.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper {
-    kind: OptimizerKind,
-    rate: f32,
+    pub kind: OptimizerKind,
+    pub rate: f32,
     /// Added to the gradient as a multiple of the weight.
-    coupled_decay: f32,
+    pub coupled_decay: f32,
     /// What is left of a weight after decoupled decay (AdamW).
-    kept: f32,
-    momentum: f32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
+    pub kept: f32,
+    pub momentum: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    /// `1 - beta1`, rounded once.
+    pub share1: f32,
+    /// `1 - beta2`, rounded once.
+    pub share2: f32,
+    pub epsilon: f32,
 }
 
 impl Hyper {
@@ -44,6 +48,8 @@ impl Hyper {
             momentum: config.momentum as f32,
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
+            share1: (1.0 - config.beta1) as f32,
+            share2: (1.0 - config.beta2) as f32,
             epsilon: epsilon as f32,
         }
     }
@@ -67,8 +73,8 @@ pub fn update_row<S: Isa>(
             let rows = weights.iter_mut().zip(first).zip(second).zip(gradient);
             for (((w, m), v), &g) in rows {
                 let g = madd::<S>(h.coupled_decay, *w, g);
-                *m = madd::<S>(h.beta1, *m, (1.0 - h.beta1) * g);
-                *v = madd::<S>(h.beta2, *v, (1.0 - h.beta2) * g * g);
+                *m = madd::<S>(h.beta1, *m, h.share1 * g);
+                *v = madd::<S>(h.beta2, *v, h.share2 * g * g);
                 *w = h.kept * *w - h.rate * *m / (v.sqrt() + h.epsilon);
             }
         }

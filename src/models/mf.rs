@@ -8,6 +8,8 @@
 //! case of GMF; with a softmax the factorization of two-tower retrieval.
 
 mod fused;
+#[cfg(feature = "wgpu")]
+mod fused_gpu;
 
 use super::ModelEntry;
 use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};

@@ -9,8 +9,9 @@ mod schedule;
 pub use formulas::{apply, num_states};
 pub use schedule::{Schedule, ScheduleConfig};
 
+use crate::kernels::update::Hyper;
 use crate::params::Param;
-use crate::tape::Leaf;
+use crate::tape::{Leaf, Part};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
 use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor, TensorData};
@@ -125,28 +126,29 @@ impl Optimizer {
             .into_iter()
             .map(|p| (p.name().to_string(), p))
             .collect();
-        let mut updates: Vec<(Leaf, Tensor<2>)> = leaves
+        let gradients = leaves
             .into_iter()
-            .filter_map(|leaf| leaf.tensor.grad(grads).map(|g| (leaf, g)))
+            .filter_map(|leaf| leaf.tensor.grad(grads).map(|grad| (leaf, grad)));
+        let mut updates: Vec<Update> = gradients
+            .map(|(leaf, grad)| Update {
+                name: leaf.name,
+                part: leaf.part,
+                grad,
+                summed: false,
+            })
             .collect();
         if self.config.gradient_clip > 0.0 {
             clip(&mut updates, self.config.gradient_clip);
         }
-        for (leaf, grad) in updates {
+        for update in updates {
             let param = params
-                .get_mut(&leaf.name)
+                .get_mut(&update.name)
                 .expect("the network lists every parameter that it reads");
-            self.update(param, leaf.rows, grad, learning_rate);
+            self.update(param, update, learning_rate);
         }
     }
 
-    fn update(
-        &mut self,
-        param: &mut Param,
-        rows: Option<Tensor<1, Int>>,
-        grad: Tensor<2>,
-        rate: f64,
-    ) {
+    fn update(&mut self, param: &mut Param, update: Update, rate: f64) {
         let (config, steps) = (self.config, self.steps);
         let states = self
             .states
@@ -157,27 +159,31 @@ impl Optimizer {
                     .map(|_| like.zeros_like())
                     .collect()
             });
-        let Some(rows) = rows else {
-            let old = std::mem::take(states);
-            param.update(|value| {
+        let Update { part, grad, .. } = update;
+        // The states' only handles, so that they are written in place.
+        let old = std::mem::take(states);
+        match part {
+            Part::Whole => param.update(|value| {
                 let (value, new) = apply(&config, value, grad, old, rate, steps);
                 *states = new;
                 value
-            });
-            return;
-        };
-        let old = states
-            .iter()
-            .map(|s| s.clone().select(0, rows.clone()))
-            .collect();
-        let value = param.value().select(0, rows.clone());
-        let (value, new) = apply(&config, value, grad, old, rate, steps);
-        param.update(|table| assign(table, &rows, value));
-        for (state, new) in states.iter_mut().zip(new) {
-            // The table's only handle, so that the rows are written in place.
-            let placeholder = Tensor::empty([1, 1], &state.device());
-            let table = std::mem::replace(state, placeholder);
-            *state = assign(table, &rows, new);
+            }),
+            Part::Occurrences(segments) => {
+                let hyper = Hyper::new(&config, rate, steps);
+                param.update(|table| {
+                    let (table, new) = segments.update(table, old, grad, update.summed, hyper);
+                    *states = new;
+                    table
+                });
+            }
+            Part::Rows(rows) => {
+                let select = |t: &Tensor<2>| t.clone().select(0, rows.clone());
+                let (value, state) = (select(&param.value()), old.iter().map(select).collect());
+                let (value, new) = apply(&config, value, grad, state, rate, steps);
+                param.update(|table| assign(table, &rows, value));
+                let tables = old.into_iter().zip(new);
+                *states = tables.map(|(t, new)| assign(t, &rows, new)).collect();
+            }
         }
     }
 
@@ -233,10 +239,28 @@ fn assign(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<
     table.select_assign(0, rows.clone(), values, IndexingUpdateOp::Assign)
 }
 
+/// A leaf and its gradient.
+struct Update {
+    name: String,
+    part: Part,
+    grad: Tensor<2>,
+    /// Whether the gradients of [`Part::Occurrences`] are added up by row.
+    summed: bool,
+}
+
 /// Scales all gradients by `min(1, limit / norm)`, without reading the norm
-/// back from the device.
-fn clip(updates: &mut [(Leaf, Tensor<2>)], limit: f64) {
-    let squares = updates.iter().map(|(_, g)| (g.clone() * g.clone()).sum());
+/// back from the device. The norm is that of the parameters' gradients, so
+/// those of a row's occurrences are added up first.
+fn clip(updates: &mut [Update], limit: f64) {
+    for update in updates.iter_mut() {
+        if let Part::Occurrences(segments) = &update.part {
+            update.grad = segments.sum(update.grad.clone());
+            update.summed = true;
+        }
+    }
+    let squares = updates
+        .iter()
+        .map(|u| (u.grad.clone() * u.grad.clone()).sum());
     let Some(total) = squares.reduce(|a, b| a + b) else {
         return;
     };
@@ -244,8 +268,8 @@ fn clip(updates: &mut [(Leaf, Tensor<2>)], limit: f64) {
         .recip()
         .mul_scalar(limit)
         .clamp_max(1.0);
-    for (_, grad) in updates {
-        *grad = grad.clone() * scale.clone().reshape([1, 1]);
+    for update in updates {
+        update.grad = update.grad.clone() * scale.clone().reshape([1, 1]);
     }
 }
 

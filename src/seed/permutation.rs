@@ -51,6 +51,15 @@ impl Permutation {
         self.len == 0
     }
 
+    /// The keys of the rounds, the length, the width of the lower half and the
+    /// masks of both, for kernels that shuffle by themselves.
+    pub fn words(&self) -> [u32; ROUNDS + 4] {
+        let mut words = [0; ROUNDS + 4];
+        words[..ROUNDS].copy_from_slice(&self.keys);
+        words[ROUNDS..].copy_from_slice(&[self.len, self.low_bits, self.low_mask, self.high_mask]);
+        words
+    }
+
     /// The value at `place`, which must be below [`Self::len`].
     #[inline]
     pub fn at(&self, place: u32) -> u32 {

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Steps between two readings of the loss: a reading waits for the device.
-const READ_EVERY: usize = 50;
+pub const READ_EVERY: usize = 50;
 
 /// What is around a training.
 pub struct Loop<'a> {
@@ -325,7 +325,7 @@ impl Pending {
             .iter()
             .filter_map(|loss| match loss {
                 StepLoss::Device(loss) => Some(loss.as_ref().clone()),
-                StepLoss::Host(_) => None,
+                StepLoss::Host(_) | StepLoss::Late(..) => None,
             })
             .collect();
         let mut read = if on_device.is_empty() {
@@ -333,10 +333,15 @@ impl Pending {
         } else {
             host(Tensor::cat(on_device, 0))?.into_iter()
         };
-        let values = losses.into_iter().map(|loss| match loss {
-            StepLoss::Host(value) => value,
-            StepLoss::Device(_) => read.next().unwrap_or(f32::NAN),
-        });
-        Ok(values.zip(std::mem::take(&mut self.sizes)).collect())
+        let value = |loss| {
+            Ok(match loss {
+                StepLoss::Host(value) => value,
+                StepLoss::Device(_) => read.next().unwrap_or(f32::NAN),
+                StepLoss::Late(losses, number) => losses.read(number)?,
+            })
+        };
+        let values = losses.into_iter().map(value).collect::<Result<Vec<_>>>()?;
+        let sizes = std::mem::take(&mut self.sizes);
+        Ok(values.into_iter().zip(sizes).collect())
     }
 }

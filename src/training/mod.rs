@@ -5,7 +5,7 @@ mod fit;
 mod state;
 
 pub use config::TrainingConfig;
-pub use fit::{Loop, fit};
+pub use fit::{Loop, READ_EVERY, fit};
 
 use crate::event::EpochRecord;
 use crate::kernels::update::Hyper;
@@ -19,6 +19,7 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A network together with the examples it learns from.
 pub trait Trainable {
@@ -83,11 +84,22 @@ pub struct FusedStep {
 }
 
 /// The mean loss of a step, where it is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum StepLoss {
     Host(f32),
     /// Still on its way; reading it waits for the device.
     Device(Box<Tensor<1>>),
+    /// The loss of this number among those that a kernel keeps.
+    Late(Arc<dyn LateLosses>, u64),
+}
+
+/// Losses that stay with a kernel until somebody asks for them.
+pub trait LateLosses: Send + Sync {
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn read(&self, number: u64) -> Result<f32>;
 }
 
 /// How a training went; `Default` for models that need none.

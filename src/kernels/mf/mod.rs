@@ -16,6 +16,8 @@
 
 mod batch;
 mod goal;
+#[cfg(feature = "wgpu")]
+pub mod gpu;
 mod passes;
 
 pub use batch::{Batch, Batcher};

@@ -1,6 +1,6 @@
 //! Training `mf` by the kernels of [`crate::kernels::mf`].
 
-use crate::device;
+use crate::device::{Family, family};
 use crate::kernels::mf::{Batch, Batcher, Factors, Rows, Settings, Side};
 use crate::models::pairwise::{Examples, Fuse, FusedPairs, Scale};
 use crate::optim::Optimizer;
@@ -32,7 +32,7 @@ pub fn fuse(
     let Some(goal) = around.goal() else {
         return Ok(None);
     };
-    if around.config.updates != Updates::Rows || !device::is_host(around.device) {
+    if around.config.updates != Updates::Rows {
         return Ok(None);
     }
     let dim = users.embeddings.shape()[1];
@@ -46,6 +46,23 @@ pub fn fuse(
         item_regularization: items.regularization as f32,
         gradient_clip: around.config.gradient_clip as f32,
     };
+    match family(around.device) {
+        Family::Flex => Ok(Some(on_host(users, items, settings, around)?)),
+        #[cfg(feature = "wgpu")]
+        Family::Gpu => super::fused_gpu::fuse(users, items, settings, around),
+        #[cfg(not(feature = "wgpu"))]
+        Family::Gpu => Ok(None),
+        Family::Other => Ok(None),
+    }
+}
+
+fn on_host(
+    users: SideParams<'_>,
+    items: SideParams<'_>,
+    settings: Settings,
+    around: &Fuse<'_>,
+) -> Result<Box<dyn FusedPairs>> {
+    let dim = users.embeddings.shape()[1];
     let (num_users, num_items) = (users.embeddings.shape()[0], items.embeddings.shape()[0]);
     let factors = Factors::new(
         settings,
@@ -53,7 +70,7 @@ pub fn fuse(
         side(items, around.optimizer)?,
     );
     let batcher = Batcher::new(num_users, num_items);
-    Ok(Some(Box::new(FusedMf {
+    Ok(Box::new(FusedMf {
         dim,
         scale: around.scale,
         batch_size: around.config.batch_size,
@@ -62,7 +79,7 @@ pub fn fuse(
         prepared: None,
         batcher,
         factors,
-    })))
+    }))
 }
 
 fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {

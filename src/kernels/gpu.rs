@@ -1,0 +1,120 @@
+//! What the kernels for GPUs have in common.
+
+use super::update::Hyper;
+use crate::optim::OptimizerKind;
+use burn::backend::DispatchDevice;
+use burn::tensor::Device;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::{calculate_cube_count_elemwise, prelude::*};
+
+/// Units of a cube.
+pub const UNITS: usize = 256;
+
+/// The queue of a GPU, for kernels that own their buffers; `None` for a device
+/// of another kind.
+pub fn client(device: &Device) -> Option<Client> {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(device) => Some(device.client()),
+        _ => None,
+    }
+}
+
+/// Cubes for at least so many units.
+pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new_1d(UNITS as u32);
+    (calculate_cube_count_elemwise(client, units, dim), dim)
+}
+
+/// A tensor that may be written: itself where this is its only handle.
+pub fn own(tensor: CubeTensor) -> CubeTensor {
+    let tensor = into_contiguous(tensor);
+    if tensor.can_mut() {
+        tensor
+    } else {
+        tensor.copy()
+    }
+}
+
+/// Which formula a kernel is compiled for; AdamW is Adam with other numbers.
+#[derive(CubeType, Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Formula {
+    Adam,
+    Sgd,
+    Adagrad,
+}
+
+impl Formula {
+    pub fn of(kind: OptimizerKind) -> Self {
+        match kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => Self::Adam,
+            OptimizerKind::Sgd => Self::Sgd,
+            OptimizerKind::Adagrad => Self::Adagrad,
+        }
+    }
+}
+
+/// The numbers of [`Hyper`].
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub struct Numbers {
+    rate: f32,
+    coupled_decay: f32,
+    kept: f32,
+    momentum: f32,
+    beta1: f32,
+    beta2: f32,
+    share1: f32,
+    share2: f32,
+    epsilon: f32,
+}
+
+impl NumbersLaunch {
+    pub fn of(hyper: &Hyper) -> Self {
+        Self::new(
+            hyper.rate,
+            hyper.coupled_decay,
+            hyper.kept,
+            hyper.momentum,
+            hyper.beta1,
+            hyper.beta2,
+            hyper.share1,
+            hyper.share2,
+            hyper.epsilon,
+        )
+    }
+}
+
+/// One step of the formula on the number at `at`, as in
+/// [`super::update::update_row`].
+#[cube]
+pub fn update_number(
+    weights: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    at: usize,
+    gradient: f32,
+    n: &Numbers,
+    #[comptime] formula: Formula,
+) {
+    let w = weights[at];
+    let g = gradient + n.coupled_decay * w;
+    match formula {
+        Formula::Adam => {
+            let m = n.beta1 * first[at] + n.share1 * g;
+            let v = n.beta2 * second[at] + n.share2 * g * g;
+            first[at] = m;
+            second[at] = v;
+            weights[at] = n.kept * w - n.rate * m / (v.sqrt() + n.epsilon);
+        }
+        Formula::Sgd => {
+            let m = n.momentum * first[at] + g;
+            first[at] = m;
+            weights[at] = w - n.rate * m;
+        }
+        Formula::Adagrad => {
+            let v = first[at] + g * g;
+            first[at] = v;
+            weights[at] = w - n.rate * g / (v.sqrt() + n.epsilon);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The draws of [`crate::seed`] and [`crate::sampling`] on a GPU: the same
+//! numbers, by operations on 32 bits.
+
+use crate::sampling::{BLOCKS_PER_DRAW, MAX_TRIES};
+use crate::seed::{Permutation, Rng};
+use cubecl::prelude::*;
+
+/// What an epoch draws from: [`Permutation::words`], then [`Rng::words`].
+pub fn epoch_words(order: &Permutation, stream: &Rng) -> Vec<u32> {
+    let mut words = order.words().to_vec();
+    words.extend(stream.words());
+    words
+}
+
+/// Places in [`epoch_words`].
+const LEN: usize = 8;
+const LOW_BITS: usize = 9;
+const LOW_MASK: usize = 10;
+const HIGH_MASK: usize = 11;
+const STREAM: usize = 12;
+
+/// Which bits of a stream position are left to the blocks of one draw.
+const BLOCK_BITS: u32 = BLOCKS_PER_DRAW.trailing_zeros();
+const TRIES: u32 = MAX_TRIES as u32;
+
+/// Where the parts of the uploaded interactions begin, and how many there are.
+#[derive(CubeType, Clone, Copy)]
+pub struct Log {
+    /// The user of each interaction.
+    pub users_at: usize,
+    /// The item of each interaction, sorted inside a user.
+    pub items_at: usize,
+    /// The other item of each slot of the alias method.
+    pub others_at: usize,
+    pub num_items: u32,
+    /// `2^32 mod num_items`: what [`Rng::below`] rejects.
+    pub threshold: u32,
+}
+
+#[cube]
+fn mix(half: u32, key: u32) -> u32 {
+    let x = (half ^ key) * 0x9E37_79B1u32;
+    let y = (x ^ (x >> 15)) * 0x85EB_CA77u32;
+    y ^ (y >> 13)
+}
+
+#[cube]
+fn network(epoch: &[u32], value: u32) -> u32 {
+    let low_bits = epoch[LOW_BITS];
+    let low_mask = epoch[LOW_MASK];
+    let high_mask = epoch[HIGH_MASK];
+    let mut low = value & low_mask;
+    let mut high = value >> low_bits;
+    #[unroll]
+    for pair in 0..4usize {
+        high ^= mix(low, epoch[2 * pair]) & high_mask;
+        low ^= mix(high, epoch[2 * pair + 1]) & low_mask;
+    }
+    (high << low_bits) | low
+}
+
+/// [`Permutation::at`]
+#[cube]
+pub fn shuffled(epoch: &[u32], place: u32) -> u32 {
+    let len = epoch[LEN];
+    let mut value = network(epoch, place);
+    while value >= len {
+        value = network(epoch, value);
+    }
+    value
+}
+
+/// The `index`-th word of the stream from the block `high << 32 | low` on.
+#[cube]
+fn word(epoch: &[u32], low: u32, high: u32, index: u32) -> u32 {
+    let mut c0 = low + index / 4;
+    let mut c1 = high;
+    if c0 < low {
+        c1 += 1u32;
+    }
+    let mut c2 = epoch[STREAM + 2];
+    let mut c3 = epoch[STREAM + 3];
+    let mut k0 = epoch[STREAM];
+    let mut k1 = epoch[STREAM + 1];
+    #[unroll]
+    for _ in 0..10u32 {
+        let high0 = c0.mul_hi(0xD251_1F53u32);
+        let low0 = c0 * 0xD251_1F53u32;
+        let high1 = c2.mul_hi(0xCD9E_8D57u32);
+        let low1 = c2 * 0xCD9E_8D57u32;
+        c0 = high1 ^ c1 ^ k0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ k1;
+        c3 = low0;
+        k0 += 0x9E37_79B9u32;
+        k1 += 0xBB67_AE85u32;
+    }
+    let place = index % 4;
+    let mut value = c0;
+    if place == 1 {
+        value = c1;
+    } else if place == 2 {
+        value = c2;
+    } else if place == 3 {
+        value = c3;
+    }
+    value
+}
+
+/// Whether `item` is among the sorted items from `from` to `to`.
+#[cube]
+fn is_among(log: &[u32], from: usize, to: usize, item: u32) -> bool {
+    let mut low = from;
+    let mut high = to;
+    while low < high {
+        let middle = (low + high) / 2;
+        if log[middle] < item {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    let mut found = false;
+    if low < to {
+        found = log[low] == item;
+    }
+    found
+}
+
+/// The negative of a user that is draw `number` of the stream (high and low
+/// word), as [`crate::sampling::NegativeSampler::draw`].
+#[cube]
+pub fn negative(
+    log: &[u32],
+    thresholds: &[f32],
+    epoch: &[u32],
+    user: u32,
+    number_low: u32,
+    number_high: u32,
+    at: &Log,
+    #[comptime] popularity: bool,
+) -> u32 {
+    let low = number_low << BLOCK_BITS;
+    let high = (number_high << BLOCK_BITS) | (number_low >> (32 - BLOCK_BITS));
+    let from = at.items_at + log[user as usize] as usize;
+    let to = at.items_at + log[user as usize + 1] as usize;
+    let mut words = 0u32;
+    let mut tries = 0u32;
+    let mut item = at.num_items;
+    while item == at.num_items && tries < TRIES {
+        let drawn = word(epoch, low, high, words);
+        words += 1u32;
+        if drawn * at.num_items >= at.threshold {
+            let mut candidate = drawn.mul_hi(at.num_items);
+            if popularity.comptime() {
+                let bits = word(epoch, low, high, words) >> 8;
+                words += 1u32;
+                if f32::cast_from(bits) * 5.960_464_5e-8 >= thresholds[candidate as usize] {
+                    candidate = log[at.others_at + candidate as usize];
+                }
+            }
+            if !is_among(log, from, to, candidate) {
+                item = candidate;
+            }
+            tries += 1u32;
+        }
+    }
+    if item == at.num_items {
+        item = of_complement(log, epoch, from, to, low, high, words, at.num_items);
+    }
+    item
+}
+
+/// Uniform over the items that the user does not have.
+#[cube]
+fn of_complement(
+    log: &[u32],
+    epoch: &[u32],
+    from: usize,
+    to: usize,
+    low: u32,
+    high: u32,
+    first_word: u32,
+    num_items: u32,
+) -> u32 {
+    let mut left = num_items;
+    for i in from..to {
+        if i == from || log[i] != log[i - 1] {
+            left -= 1u32;
+        }
+    }
+    let threshold = (0u32 - left) % left;
+    let mut words = first_word;
+    let mut drawn = word(epoch, low, high, words);
+    while drawn * left < threshold {
+        words += 1u32;
+        drawn = word(epoch, low, high, words);
+    }
+    let mut wanted = drawn.mul_hi(left);
+    for i in from..to {
+        if (i == from || log[i] != log[i - 1]) && log[i] <= wanted {
+            wanted += 1u32;
+        }
+    }
+    wanted
+}

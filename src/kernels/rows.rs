@@ -1,0 +1,158 @@
+//! The update of the rows of an embedding table that a batch looked up.
+//!
+//! A row can be looked up many times in a batch. One pass over the touched
+//! rows adds up the gradients of a row's occurrences, always in their order in
+//! the batch, and takes the optimizer's step on that row alone, in place. So a
+//! step costs what the batch costs, whatever the size of the table, and
+//! repeats bit by bit.
+
+mod cpu;
+#[cfg(feature = "wgpu")]
+mod gpu;
+
+use super::update::Hyper;
+use crate::device::{Family, family};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// Whether the kernels of this module run on a device; elsewhere plain
+/// operations must do.
+pub fn supported(device: &Device) -> bool {
+    family(device) != Family::Other
+}
+
+/// Which occurrences of a batch belong to which row of a table.
+#[derive(Clone, Debug)]
+pub struct Segments {
+    /// The rows `[n]`, where the occurrences of each begin `[n + 1]`, and the
+    /// occurrences by row `[m]`, one after the other.
+    packed: Tensor<1, Int>,
+    rows: usize,
+}
+
+impl Segments {
+    /// Occurrence `i` is of row `rows[inverse[i]]`; `rows` are distinct.
+    pub fn new(rows: &[u32], inverse: &[u32], device: &Device) -> Self {
+        let mut packed = Vec::with_capacity(2 * rows.len() + 1 + inverse.len());
+        packed.extend(rows.iter().map(|&row| row as i32));
+        packed.resize(2 * rows.len() + 1 + inverse.len(), 0);
+        let (offsets, order) = packed[rows.len()..].split_at_mut(rows.len() + 1);
+        // A counting sort: it keeps the order inside a row.
+        for &row in inverse {
+            offsets[row as usize + 1] += 1;
+        }
+        for i in 1..offsets.len() {
+            offsets[i] += offsets[i - 1];
+        }
+        let mut next = offsets[..rows.len()].to_vec();
+        for (occurrence, &row) in (0..).zip(inverse) {
+            let place = &mut next[row as usize];
+            order[*place as usize] = occurrence;
+            *place += 1;
+        }
+        let len = packed.len();
+        Self {
+            packed: Tensor::from_data(TensorData::new(packed, [len]), device),
+            rows: rows.len(),
+        }
+    }
+
+    /// The gradient of each row `[n, columns]` from those of the occurrences
+    /// `[m, columns]`.
+    pub fn sum(&self, occurrences: Tensor<2>) -> Tensor<2> {
+        let segments = self.packed.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::sum_segments(
+            occurrences.into_dispatch(),
+            segments,
+            self.rows,
+        ))
+    }
+
+    /// One step of the optimizer on the rows of `table`, with the table's
+    /// states in the order of [`crate::optim::num_states`]. `grads` are those
+    /// of the occurrences `[m, columns]`, or with `summed` those of the rows
+    /// `[n, columns]`.
+    ///
+    /// The rows are written in place where `table` and `states` are the only
+    /// handles.
+    ///
+    /// # Panics
+    /// When there are no states or more than two.
+    pub fn update(
+        &self,
+        table: Tensor<2>,
+        states: Vec<Tensor<2>>,
+        grads: Tensor<2>,
+        summed: bool,
+        hyper: Hyper,
+    ) -> (Tensor<2>, Vec<Tensor<2>>) {
+        let step = Step {
+            hyper,
+            rows: self.rows,
+            summed,
+        };
+        let (table, grads) = (table.into_dispatch(), grads.into_dispatch());
+        let segments = self.packed.clone().into_dispatch();
+        let mut states = states.into_iter().map(Tensor::into_dispatch);
+        let first = states.next().expect("every optimizer keeps a state");
+        match states.next() {
+            None => {
+                let (table, first) =
+                    Dispatch::update_with_one_state(table, first, grads, segments, step);
+                let table = Tensor::from_dispatch(table);
+                (table, vec![Tensor::from_dispatch(first)])
+            }
+            Some(second) => {
+                assert!(states.next().is_none(), "no optimizer keeps three states");
+                let (table, first, second) =
+                    Dispatch::update_with_two_states(table, first, second, grads, segments, step);
+                let states = [first, second].map(Tensor::from_dispatch);
+                (Tensor::from_dispatch(table), states.into())
+            }
+        }
+    }
+}
+
+/// What a kernel must know of a step.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    hyper: Hyper,
+    /// Distinct rows.
+    rows: usize,
+    /// Whether the gradients are those of the rows.
+    summed: bool,
+}
+
+/// The operations as the backends implement them; `segments` is packed as in
+/// [`Segments`].
+#[backend_extension(Cube: cfg(feature = "wgpu"), Flex, Fusion: cfg(feature = "wgpu"))]
+trait RowOps: Backend {
+    #[fusion(dtype = grads, shape = burn::tensor::Shape::new([*rows, grads[1]]))]
+    fn sum_segments(
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        rows: usize,
+    ) -> FloatTensor<Self>;
+
+    #[fusion(meta = |table, first, _grads, _segments, _step| (table.clone(), first.clone()))]
+    fn update_with_one_state(
+        table: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        step: Step,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    #[fusion(meta = |table, first, second, _grads, _segments, _step| {
+        (table.clone(), first.clone(), second.clone())
+    })]
+    fn update_with_two_states(
+        table: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        step: Step,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
