@@ -151,6 +151,22 @@ fn every_optimizer_of_mf_agrees_with_the_plain_operations() {
     }
 }
 
+const NCF: &str = "embedding_dim = 7\nmlp_embedding_dim = 10\nhidden = [18, 6]\ninit_deviation = 0.3\ndropout = 0.2\nregularization = 0.02\n";
+
+#[test]
+fn every_loss_of_neumf_agrees_with_the_plain_operations() {
+    let losses = [
+        ("loss = \"bce\"", "negatives = 2\nlabel_smoothing = 0.1"),
+        ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
+        ("loss = \"softmax\"\ntemperature = 0.5", "negatives = 6"),
+        ("loss = \"mse\"", "gradient_clip = 0.5"),
+    ];
+    for (params, training) in losses {
+        let training = format!("learning_rate = 0.01\n{training}");
+        agree("neumf", &format!("{NCF}{params}"), &training);
+    }
+}
+
 #[test]
 fn mf_on_wgpu_agrees_with_the_plain_operations() {
     if device::adapters().is_empty() {
