@@ -62,6 +62,7 @@ impl Case {
             user_regularization: 0.01,
             item_regularization: 0.03,
             gradient_clip: 0.0,
+            hogwild: false,
         }
     }
 
