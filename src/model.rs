@@ -4,10 +4,11 @@ use crate::data::features::FeatureTable;
 use crate::data::interactions::Interactions;
 use crate::event::Observer;
 use crate::ids::UserIdx;
+use crate::kernels::top_k::{List, Masks};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{CheckpointSink, TrainingConfig, TrainingSummary};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::tensor::Device;
 use std::collections::BTreeMap;
 
@@ -72,26 +73,123 @@ pub trait Recommender: Send + Sync {
         Ok(())
     }
 
-    /// User and item vectors where the score is their inner product (plus an
-    /// item bias): what nearest-neighbor indexes and exports work on.
-    fn factors(&self) -> Option<Factors> {
-        None
+    /// How scores come about, where ranking can gain from knowing it.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn score_form(&self) -> Result<ScoreForm> {
+        Ok(ScoreForm::Rows)
+    }
+
+    /// The queries' side of [`ScoreForm::InnerProducts`].
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn query_vectors(&self, _: &[Query<'_>]) -> Result<QueryVectors> {
+        bail!("the scores of this model are not inner products")
+    }
+
+    /// The scores of a query under [`ScoreForm::Sparse`]; `row` is all zero.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn sparse_scores(&self, _: &Query<'_>, _: &mut SparseRow) -> Result<()> {
+        bail!("the scores of this model are not sparse")
+    }
+
+    /// The lists of [`ScoreForm::OnDevice`]: for each query the `k` best items
+    /// that the masks leave.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn pick_best(&self, _: &[Query<'_>], _: Masks<'_>, _: usize) -> Result<Vec<List>> {
+        bail!("the scores of this model are not on a device that ranks")
     }
 
     /// All that [`ModelSpec::load`] needs to make this model again.
     fn weights(&self) -> Result<NamedTensors>;
 }
 
-/// `score(u, i) = user_vectors[u] . item_vectors[i] + item_biases[i]`, up to
-/// a term that depends on the user alone.
+/// How a model's scores come about.
 #[derive(Clone, Debug)]
-pub struct Factors {
+pub enum ScoreForm {
+    /// Row by row, from [`Recommender::score`].
+    Rows,
+    /// `score(q, i) = query_vectors[q] . item_vectors[i] + item_biases[i] +
+    /// query_offsets[q]`: what nearest-neighbor indexes and exports work on,
+    /// too.
+    InnerProducts(ItemVectors),
+    /// Most are zero; [`Recommender::sparse_scores`] gives the others.
+    Sparse,
+    /// The same row for every query.
+    Shared(Vec<f32>),
+    /// On a GPU that chooses the best of them, too ([`Recommender::pick_best`]).
+    OnDevice,
+}
+
+/// The items' side of [`ScoreForm::InnerProducts`].
+#[derive(Clone, Debug)]
+pub struct ItemVectors {
     pub dim: usize,
-    /// `num_users x dim`
-    pub user_vectors: Vec<f32>,
     /// `num_items x dim`
-    pub item_vectors: Vec<f32>,
-    pub item_biases: Option<Vec<f32>>,
+    pub vectors: Vec<f32>,
+    pub biases: Option<Vec<f32>>,
+}
+
+/// The queries' side of [`ScoreForm::InnerProducts`].
+#[derive(Clone, Debug)]
+pub struct QueryVectors {
+    /// `queries x dim`
+    pub vectors: Vec<f32>,
+    /// One for each query.
+    pub offsets: Vec<f32>,
+}
+
+/// A row of scores that are zero where nothing was added, and the items where
+/// something was. Used over and over, so that a row costs what it holds and
+/// not what the catalog holds.
+#[derive(Clone, Debug)]
+pub struct SparseRow {
+    scores: Vec<f32>,
+    present: Vec<bool>,
+    items: Vec<u32>,
+}
+
+impl SparseRow {
+    pub fn new(num_items: usize) -> Self {
+        Self {
+            scores: vec![0.0; num_items],
+            present: vec![false; num_items],
+            items: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, item: u32, amount: f32) {
+        let place = item as usize;
+        self.scores[place] += amount;
+        if !self.present[place] {
+            self.present[place] = true;
+            self.items.push(item);
+        }
+    }
+
+    /// Items that something was added to, and their scores, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (u32, f32)> + '_ {
+        let score = |&item: &u32| (item, self.scores[item as usize]);
+        self.items.iter().map(score)
+    }
+
+    pub fn contains(&self, item: u32) -> bool {
+        self.present[item as usize]
+    }
+
+    /// Back to all zero.
+    pub fn clear(&mut self) {
+        for item in self.items.drain(..) {
+            self.scores[item as usize] = 0.0;
+            self.present[item as usize] = false;
+        }
+    }
 }
 
 /// What a model may know of the data, at training and when it is loaded.

@@ -6,8 +6,9 @@ use burn::tensor::Device;
 use recsys::data::Interactions;
 use recsys::event::Silent;
 use recsys::ids::UserIdx;
-use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender};
+use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender, ScoreForm};
 use recsys::models::{self, ModelEntry, REGISTRY};
+use recsys::ranking::{Ranker, RankingOptions, Request, TILE_BYTES, rank_rows};
 use recsys::seed::Seed;
 use recsys::tensors::NamedTensors;
 use recsys::training::{MemorySink, TrainingConfig};
@@ -99,6 +100,15 @@ fn known_users(train: &Interactions) -> Vec<Query<'_>> {
             history: train.items_of(UserIdx(u)),
         })
         .collect()
+}
+
+/// Two whom training never saw.
+fn strangers() -> [Query<'static>; 2] {
+    let histories: [&[u32]; 2] = [&[0, 2, 4], &[3]];
+    histories.map(|history| Query {
+        user: None,
+        history,
+    })
 }
 
 fn try_score(model: &dyn Recommender, queries: &[Query<'_>]) -> Result<Vec<f32>> {
@@ -213,24 +223,71 @@ fn pairs_score_as_in_the_whole_row() {
     });
 }
 
+fn inner_products(model: &dyn Recommender, queries: &[Query<'_>]) -> Option<Vec<f32>> {
+    let ScoreForm::InnerProducts(items) = model.score_form().unwrap() else {
+        return None;
+    };
+    let users = model.query_vectors(queries).unwrap();
+    let mut scores = Vec::new();
+    for (user, offset) in users.vectors.chunks(items.dim).zip(&users.offsets) {
+        for (i, item) in items.vectors.chunks(items.dim).enumerate() {
+            let product: f32 = user.iter().zip(item).map(|(a, b)| a * b).sum();
+            let bias = items.biases.as_ref().map_or(0.0, |b| b[i]);
+            scores.push(product + bias + offset);
+        }
+    }
+    Some(scores)
+}
+
 #[test]
-fn factors_give_the_ranking_of_the_scores() {
+fn inner_products_are_the_scores() {
     each_model(|entry| {
         let (train, model) = fitted(entry);
-        let Some(factors) = model.factors() else {
-            return;
+        let mut queries = known_users(&train);
+        queries.extend(strangers());
+        if let Some(products) = inner_products(&*model, &queries) {
+            assert_near(&products, &score(&*model, &queries), entry.name);
+        }
+    });
+}
+
+#[test]
+fn inner_products_hold_biases_and_the_scale_of_ratings() {
+    let train = checkerboard();
+    let params = "biases = true\nloss = \"mse\"".parse().unwrap();
+    let spec = models::build("mf", params).unwrap();
+    let text = format!("{SHORT}\nnormalize_ratings = true");
+    let model = fit(&*spec, &train, &toml::from_str(&text).unwrap());
+    let mut queries = known_users(&train);
+    queries.extend(strangers());
+    let products = inner_products(&*model, &queries).unwrap();
+    assert_near(&products, &score(&*model, &queries), "mf with biases");
+}
+
+#[test]
+fn ranking_gives_the_lists_of_the_scores() {
+    each_model(|entry| {
+        let (train, model) = fitted(entry);
+        let mut queries = known_users(&train);
+        queries.extend(strangers());
+        let requests = queries.iter().map(|query| Request {
+            query: *query,
+            masked: query.history,
+        });
+        let requests: Vec<_> = requests.collect();
+        let options = RankingOptions {
+            model_name: entry.name,
+            k: 4,
+            allowed: None,
+            tile_bytes: TILE_BYTES,
         };
-        let row = score(&*model, &known_users(&train)[..1]);
-        let dot = |item: usize| -> f32 {
-            let vector = &factors.item_vectors[item * factors.dim..][..factors.dim];
-            let user = &factors.user_vectors[..factors.dim];
-            let bias = factors.item_biases.as_ref().map_or(0.0, |b| b[item]);
-            user.iter().zip(vector).map(|(a, b)| a * b).sum::<f32>() + bias
-        };
-        // Up to a term of the user alone, so differences are compared.
-        let from_factors: Vec<f32> = (1..row.len()).map(|i| dot(i) - dot(0)).collect();
-        let from_scores: Vec<f32> = (1..row.len()).map(|i| row[i] - row[0]).collect();
-        assert_near(&from_factors, &from_scores, entry.name);
+        let plain = rank_rows(&*model, &requests, &options).unwrap();
+        let ranker = Ranker::new(&*model).unwrap();
+        let lists = ranker.rank(&requests, &options).unwrap();
+        for (list, plain) in lists.iter().zip(&plain) {
+            assert_eq!(list.items, plain.items, "{}", entry.name);
+            assert_near(&list.scores, &plain.scores, entry.name);
+        }
     });
 }
 

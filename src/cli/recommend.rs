@@ -6,6 +6,7 @@ use super::open::{self, Opened};
 use super::output;
 use crate::device::DeviceChoice;
 use crate::fsio;
+use crate::ranking::Ranker;
 use crate::recommend::{Filter, Known, Options, Person, allowed};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
         include_seen: args.include_seen,
         allowed: &allowed,
     };
-    let lists = known.recommend(opened.model.as_ref(), &people, &options)?;
+    let lists = known.recommend(&Ranker::new(opened.model.as_ref())?, &people, &options)?;
     let lists: Vec<List> = people
         .into_iter()
         .map(|p| p.user_id)

@@ -6,8 +6,12 @@ use super::{EvaluationTask, PerUser, candidates};
 use crate::event::{Event, Observer};
 use crate::metrics::{Exposure, Kind, MetricSpec};
 use crate::model::{Query, Recommender};
-use crate::ranking::{ensure_finite, for_each_tile, map_rows, mask, rank_candidates, top_k};
+use crate::ranking::{
+    Ranked, Ranker, RankingOptions, Request, ensure_finite, for_each_tile, map_rows, mask,
+    rank_candidates, top_k,
+};
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Bytes that one pair of query and item takes on its way through a model, to
@@ -56,13 +60,56 @@ pub fn evaluate(
     let cases: Vec<&Case<'_>> = served.iter().map(|&i| &roster.cases[i]).collect();
     if task.set.candidates.is_some() || task.options.sampled_negatives.is_some() {
         rank_given(model, task, &plan, &cases, &mut gather)?;
+    } else if plan.wants_scores {
+        score_catalog(model, task, &plan, &cases, &mut gather)?;
     } else {
         rank_catalog(model, task, &plan, &cases, &mut gather)?;
     }
     Ok(lists)
 }
 
+/// Cases that are ranked between two reports of progress.
+const BLOCK: usize = 4096;
+
 fn rank_catalog(
+    model: &dyn Recommender,
+    task: &EvaluationTask<'_>,
+    plan: &Plan<'_>,
+    cases: &[&Case<'_>],
+    gather: &mut dyn FnMut(Vec<Outcome>),
+) -> Result<()> {
+    let ranker = Ranker::new(model)?;
+    let options = RankingOptions {
+        model_name: task.model_name,
+        k: plan.longest,
+        allowed: None,
+        tile_bytes: task.options.tile_bytes,
+    };
+    for part in cases.chunks(BLOCK) {
+        let requests: Vec<_> = part.iter().map(|case| request(task, case)).collect();
+        let lists = ranker.rank(&requests, &options)?.into_par_iter().zip(part);
+        let judge = |(list, case): (Ranked, &&Case<'_>)| {
+            plan.judge(list, &case.relevant, &Scores::default())
+        };
+        gather(lists.map(judge).collect());
+    }
+    Ok(())
+}
+
+fn request<'a>(task: &EvaluationTask<'_>, case: &Case<'a>) -> Request<'a> {
+    let masked = if task.options.mask_seen {
+        case.query.history
+    } else {
+        &[]
+    };
+    Request {
+        query: case.query,
+        masked,
+    }
+}
+
+/// As [`rank_catalog`], with the scores of the whole catalog at hand.
+fn score_catalog(
     model: &dyn Recommender,
     task: &EvaluationTask<'_>,
     plan: &Plan<'_>,
@@ -75,15 +122,9 @@ fn rank_catalog(
         gather(map_rows(tile, num_items, |row, scores| {
             let case = cases[first + row];
             ensure_finite(scores, &case.query, task.model_name)?;
-            if task.options.mask_seen {
-                mask(scores, case.query.history, None);
-            }
+            mask(scores, request(task, case).masked, None);
             let list = top_k(scores, plan.longest);
-            let divided = if plan.wants_scores {
-                Scores::divide((0..).zip(scores.iter().copied()), &case.relevant)
-            } else {
-                Scores::default()
-            };
+            let divided = Scores::divide((0..).zip(scores.iter().copied()), &case.relevant);
             Ok(plan.judge(list, &case.relevant, &divided))
         })?);
         Ok(())

@@ -2,11 +2,14 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
 pub mod groups;
 pub mod mf;
+pub mod ncf;
 pub mod rows;
+pub mod scan;
 pub mod simd;
 pub mod table;
 pub mod top_k;

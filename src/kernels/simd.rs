@@ -53,6 +53,10 @@ pub trait Isa: Copy {
 
     type Vector: Copy;
 
+    /// Rows and columns of the largest tile of vectors that stays in
+    /// registers: rows beside the vectors that it is made of.
+    const TILE: (usize, usize);
+
     fn zero() -> Self::Vector;
 
     fn splat(value: f32) -> Self::Vector;
@@ -63,6 +67,14 @@ pub trait Isa: Copy {
 
     /// `a * b + c`
     fn madd(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// What is above zero, place by place.
+    fn relu(a: Self::Vector) -> Self::Vector;
+
+    /// One bit for each place where `a` is larger.
+    fn above(a: Self::Vector, b: Self::Vector) -> u32;
 }
 
 /// Plain numbers.
@@ -71,6 +83,8 @@ pub struct Portable;
 
 impl Isa for Portable {
     const FMA: bool = cfg!(target_arch = "aarch64");
+
+    const TILE: (usize, usize) = (4, 1);
 
     type Vector = Lane;
 
@@ -100,6 +114,28 @@ impl Isa for Portable {
             madd::<Self>(a.0[i], b.0[i], c.0[i])
         }))
     }
+
+    #[inline(always)]
+    fn add(a: Lane, b: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn relu(a: Lane) -> Lane {
+        Lane(a.0.map(|x| if x > 0.0 { x } else { 0.0 }))
+    }
+
+    #[inline(always)]
+    fn above(a: Lane, b: Lane) -> u32 {
+        let any =
+            a.0.iter()
+                .zip(&b.0)
+                .fold(false, |any, (a, b)| any | (a > b));
+        if !any {
+            return 0;
+        }
+        (0..WIDTH).fold(0, |bits, i| bits | u32::from(a.0[i] > b.0[i]) << i)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -114,6 +150,8 @@ mod x86 {
 
     impl Isa for Avx2 {
         const FMA: bool = true;
+
+        const TILE: (usize, usize) = (4, 1);
 
         type Vector = [__m256; 2];
 
@@ -155,6 +193,27 @@ mod x86 {
                 ]
             }
         }
+
+        #[inline(always)]
+        fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`.
+            unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+        }
+
+        #[inline(always)]
+        fn relu(a: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+            a.map(|a| unsafe { _mm256_max_ps(a, _mm256_setzero_ps()) })
+        }
+
+        #[inline(always)]
+        fn above(a: [__m256; 2], b: [__m256; 2]) -> u32 {
+            // SAFETY: as in `splat`.
+            let bits = |i: usize| unsafe {
+                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i])) as u32
+            };
+            bits(0) | bits(1) << 8
+        }
     }
 
     /// AVX-512F. As [`Avx2`], only where the machine has it.
@@ -163,6 +222,8 @@ mod x86 {
 
     impl Isa for Avx512 {
         const FMA: bool = true;
+
+        const TILE: (usize, usize) = (8, 2);
 
         type Vector = __m512;
 
@@ -193,6 +254,24 @@ mod x86 {
         fn madd(a: __m512, b: __m512, c: __m512) -> __m512 {
             // SAFETY: as in `splat`.
             unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        fn add(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: as in `splat`.
+            unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn relu(a: __m512) -> __m512 {
+            // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+            unsafe { _mm512_max_ps(a, _mm512_setzero_ps()) }
+        }
+
+        #[inline(always)]
+        fn above(a: __m512, b: __m512) -> u32 {
+            // SAFETY: as in `splat`.
+            u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
         }
     }
 }
@@ -263,6 +342,14 @@ pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
     let factor = S::splat(factor);
     for (to, row) in to.iter_mut().zip(row) {
         S::store(S::madd(factor, S::load(row), S::load(to)), to);
+    }
+}
+
+/// Puts zeros in place of what is not above zero.
+#[inline(always)]
+pub fn relu<S: Isa>(row: &mut [Lane]) {
+    for lane in row {
+        S::store(S::relu(S::load(lane)), lane);
     }
 }
 

@@ -49,14 +49,19 @@ impl Table {
         &self.lanes[start..start + self.per_row]
     }
 
+    /// All rows, one after the other.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// As [`Self::lanes`], to write; what pads a row must stay zero.
+    pub fn lanes_mut(&mut self) -> &mut [Lane] {
+        &mut self.lanes
+    }
+
     /// For threads that write different rows.
     pub fn shared(&mut self) -> SharedRows<'_> {
-        SharedRows {
-            lanes: self.lanes.as_mut_ptr(),
-            len: self.lanes.len(),
-            per_row: self.per_row,
-            table: PhantomData,
-        }
+        SharedRows::of(&mut self.lanes, self.per_row)
     }
 }
 
@@ -73,6 +78,18 @@ pub struct SharedRows<'a> {
 unsafe impl Send for SharedRows<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedRows<'_> {}
+
+impl<'a> SharedRows<'a> {
+    /// Rows of `per_row` lanes each, one after the other.
+    pub fn of(lanes: &'a mut [Lane], per_row: usize) -> Self {
+        Self {
+            lanes: lanes.as_mut_ptr(),
+            len: lanes.len(),
+            per_row,
+            table: PhantomData,
+        }
+    }
+}
 
 impl SharedRows<'_> {
     /// A row to write.

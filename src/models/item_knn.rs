@@ -3,7 +3,9 @@
 
 mod neighbors;
 
-use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender};
+use crate::model::{
+    FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm, SparseRow,
+};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
 use crate::training::TrainingSummary;
@@ -135,6 +137,20 @@ impl Recommender for Fit {
                 }))
             })
             .collect()
+    }
+
+    fn score_form(&self) -> Result<ScoreForm> {
+        Ok(ScoreForm::Sparse)
+    }
+
+    fn sparse_scores(&self, query: &Query<'_>, row: &mut SparseRow) -> Result<()> {
+        for item in self.distinct(query)? {
+            let (similar, similarities) = self.neighbors.row(item);
+            for (&j, &similarity) in similar.iter().zip(similarities) {
+                row.add(j, similarity);
+            }
+        }
+        Ok(())
     }
 
     fn weights(&self) -> Result<NamedTensors> {

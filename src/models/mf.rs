@@ -15,12 +15,14 @@ use super::ModelEntry;
 use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
-use crate::model::{Factors, FitContext, Fitted, ModelData, ModelSpec, Recommender};
-use crate::params::{Param, host};
+use crate::model::{
+    FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
+};
+use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device, Tensor};
 use fused::SideParams;
 use serde::{Deserialize, Serialize};
@@ -222,6 +224,9 @@ impl Network {
     }
 }
 
+/// Scores of a tile of queries and items.
+const TILE: usize = 1 << 24;
+
 impl PairNetwork for Network {
     fn params(&self) -> Vec<&Param> {
         [
@@ -286,13 +291,34 @@ impl PairNetwork for Network {
             .collect()
     }
 
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
-        let mut tile = rows[0].clone().matmul(self.items.value().transpose());
-        if let (Some(user), Some(item)) = (rows.get(1), &self.item_bias) {
-            tile = tile + item.value().transpose() + user.clone();
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
+        let tile = rows[0].clone().matmul(self.items.value().transpose());
+        match (rows.get(1), &self.item_bias) {
+            (Some(user), Some(item)) => tile + item.value().transpose() + user.clone(),
+            _ => tile,
         }
-        scores.copy_from_slice(&host(tile)?);
-        Ok(())
+    }
+
+    fn tile_height(&self) -> usize {
+        (TILE / self.items.shape()[0].max(1)).max(1)
+    }
+
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        Ok(Some(ItemVectors {
+            dim: self.items.shape()[1],
+            vectors: self.items.host()?,
+            biases: self.item_bias.as_ref().map(Param::host).transpose()?,
+        }))
+    }
+
+    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        let mut rows = rows.into_iter();
+        let vectors = rows.next().context("a table of user embeddings")?;
+        let queries = vectors.len() / self.users.shape()[1];
+        Ok(QueryVectors {
+            vectors,
+            offsets: rows.next().unwrap_or_else(|| vec![0.0; queries]),
+        })
     }
 
     fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
@@ -307,17 +333,5 @@ impl PairNetwork for Network {
             regularization: self.item_regularization,
         };
         fused::fuse(users, items, around)
-    }
-
-    fn factors(&self) -> Option<Factors> {
-        Some(Factors {
-            dim: self.users.shape()[1],
-            user_vectors: self.users.host().ok()?,
-            item_vectors: self.items.host().ok()?,
-            item_biases: match &self.item_bias {
-                Some(bias) => Some(bias.host().ok()?),
-                None => None,
-            },
-        })
     }
 }

@@ -2,7 +2,7 @@
 //! other model has to beat.
 
 use crate::data::interactions::Interactions;
-use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
 use crate::training::TrainingSummary;
@@ -103,6 +103,10 @@ impl Recommender for Counts {
 
     fn score_pairs(&self, _queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
         Ok(items.iter().map(|&i| self.scores[i as usize]).collect())
+    }
+
+    fn score_form(&self) -> Result<ScoreForm> {
+        Ok(ScoreForm::Shared(self.scores.clone()))
     }
 
     fn weights(&self) -> Result<NamedTensors> {

@@ -1,15 +1,22 @@
 //! Score, mask, top-k: shared by evaluation, recommendation and serving.
 //!
-//! Scores are made in tiles of users x items, so that memory is bounded; the
-//! rows of a tile are ranked in parallel. Order is total (higher score first,
-//! then lower item index), so the lists depend neither on the tile height nor
-//! on the number of threads.
+//! A [`Ranker`] uses what a model says of how its scores come about: inner
+//! products are scored and ranked in one pass that never writes a row of
+//! scores. Other scores are made in tiles of users x items, so that memory is
+//! bounded; the rows of a tile are ranked in parallel. Order is total (higher
+//! score first, then lower item index), so the lists depend neither on the
+//! tile height nor on the number of threads.
 
+mod on_device;
+mod products;
 mod select;
+mod shared;
+mod sparse;
 
 pub use select::{rank_candidates, top_k};
 
-use crate::model::{Query, Recommender};
+use crate::kernels::scan::Panels;
+use crate::model::{Query, Recommender, ScoreForm};
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
@@ -48,24 +55,87 @@ pub struct RankingOptions<'a> {
     pub tile_bytes: usize,
 }
 
-/// Ranks the catalog for each request.
+/// Ranks the catalog of a model, over and over.
+pub struct Ranker<'m> {
+    model: &'m dyn Recommender,
+    prepared: Prepared,
+}
+
+enum Prepared {
+    Rows,
+    Products(Panels),
+    Sparse,
+    Shared(shared::Order),
+    OnDevice,
+}
+
+impl<'m> Ranker<'m> {
+    /// Prepares what all lists have in common. The model must not change
+    /// after that, which its borrow sees to.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn new(model: &'m dyn Recommender) -> Result<Self> {
+        let prepared = match model.score_form()? {
+            ScoreForm::Rows => Prepared::Rows,
+            ScoreForm::InnerProducts(items) => Prepared::Products(Panels::new(
+                items.dim,
+                &items.vectors,
+                items.biases.as_deref(),
+            )),
+            ScoreForm::Sparse => Prepared::Sparse,
+            ScoreForm::OnDevice => Prepared::OnDevice,
+            ScoreForm::Shared(scores) => Prepared::Shared(shared::Order::new(scores)),
+        };
+        Ok(Self { model, prepared })
+    }
+
+    pub fn model(&self) -> &'m dyn Recommender {
+        self.model
+    }
+
+    /// A list for each request.
+    ///
+    /// # Errors
+    /// A query that the model cannot serve, a score that is not finite (named
+    /// with user and model), an `allowed` that does not fit the catalog.
+    pub fn rank(
+        &self,
+        requests: &[Request<'_>],
+        options: &RankingOptions<'_>,
+    ) -> Result<Vec<Ranked>> {
+        let num_items = self.model.num_items();
+        if let Some(allowed) = options.allowed {
+            ensure!(
+                allowed.len() == num_items,
+                "the item filter has {} flags, the catalog {num_items} items",
+                allowed.len()
+            );
+        }
+        if options.k == 0 {
+            return Ok(vec![Ranked::default(); requests.len()]);
+        }
+        match &self.prepared {
+            Prepared::Rows => rank_rows(self.model, requests, options),
+            Prepared::Products(panels) => products::rank(self.model, panels, requests, options),
+            Prepared::OnDevice => on_device::rank(self.model, requests, options),
+            Prepared::Sparse => sparse::rank(self.model, requests, options),
+            Prepared::Shared(order) => shared::rank(self.model, order, requests, options),
+        }
+    }
+}
+
+/// The plain way, for every model: whole rows of scores, masked, and the best
+/// of what is left.
 ///
 /// # Errors
-/// A query that the model cannot serve, a score that is not finite (named with
-/// user and model), an `allowed` that does not fit the catalog.
-pub fn rank(
+/// As [`Ranker::rank`].
+pub fn rank_rows(
     model: &dyn Recommender,
     requests: &[Request<'_>],
     options: &RankingOptions<'_>,
 ) -> Result<Vec<Ranked>> {
     let num_items = model.num_items();
-    if let Some(allowed) = options.allowed {
-        ensure!(
-            allowed.len() == num_items,
-            "the item filter has {} flags, the catalog {num_items} items",
-            allowed.len()
-        );
-    }
     let queries: Vec<_> = requests.iter().map(|r| r.query).collect();
     let mut lists = Vec::with_capacity(requests.len());
     for_each_tile(model, &queries, options.tile_bytes, |first, tile| {
@@ -156,10 +226,7 @@ pub fn ensure_finite(scores: &[f32], query: &Query<'_>, model_name: &str) -> Res
     }
     let bad = scores.iter().position(|s| !s.is_finite());
     let position = bad.expect("one of them is not finite, as was just seen");
-    let user = match query.user {
-        Some(user) => format!("user index {}", user.0),
-        None => format!("a new user with {} items of history", query.history.len()),
-    };
+    let user = user_of(query);
     bail!(
         "model `{model_name}` scores {} at position {position} for {user}: its training diverged, \
          try a lower learning rate",
@@ -167,119 +234,13 @@ pub fn ensure_finite(scores: &[f32], query: &Query<'_>, model_name: &str) -> Res
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::UserIdx;
-    use crate::tensors::NamedTensors;
-    use proptest::prelude::*;
-
-    /// Scores looked up in a matrix by user index.
-    struct Matrix {
-        num_items: usize,
-        scores: Vec<f32>,
-    }
-
-    impl Recommender for Matrix {
-        fn num_items(&self) -> usize {
-            self.num_items
-        }
-
-        fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
-            for (query, row) in queries.iter().zip(scores.chunks_mut(self.num_items)) {
-                let start = query.user.unwrap().0 as usize * self.num_items;
-                row.copy_from_slice(&self.scores[start..start + self.num_items]);
-            }
-            Ok(())
-        }
-
-        fn weights(&self) -> Result<NamedTensors> {
-            Ok(NamedTensors::default())
-        }
-    }
-
-    fn request(user: u32, masked: &[u32]) -> Request<'_> {
-        let query = Query {
-            user: Some(UserIdx(user)),
-            history: &[],
-        };
-        Request { query, masked }
-    }
-
-    fn options(k: usize) -> RankingOptions<'static> {
-        RankingOptions {
-            model_name: "matrix",
-            k,
-            allowed: None,
-            tile_bytes: TILE_BYTES,
-        }
-    }
-
-    #[test]
-    fn masked_and_filtered_items_are_skipped_and_short_lists_stay_short() {
-        let model = Matrix {
-            num_items: 4,
-            scores: vec![0.1, 0.4, 0.3, 0.2, -1.0, -2.0, -3.0, -4.0],
-        };
-        let requests = [request(0, &[1]), request(1, &[])];
-        let lists = rank(&model, &requests, &options(2)).unwrap();
-        assert_eq!(lists[0].items, [2, 3]);
-        assert_eq!(lists[1].items, [0, 1]);
-        let some = RankingOptions {
-            allowed: Some(&[true, true, false, false]),
-            ..options(9)
-        };
-        let lists = rank(&model, &requests, &some).unwrap();
-        assert_eq!(lists[0].items, [0]);
-        assert_eq!(lists[1].scores, [-1.0, -2.0]);
-    }
-
-    #[test]
-    fn nan_names_user_and_model() {
-        let model = Matrix {
-            num_items: 2,
-            scores: vec![0.0, 0.0, 0.0, f32::NAN],
-        };
-        let requests = [request(0, &[]), request(1, &[])];
-        let error = rank(&model, &requests, &options(1))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("`matrix`"), "{error}");
-        assert!(error.contains("user index 1"), "{error}");
-        assert!(error.contains("NaN"), "{error}");
-    }
-
-    #[test]
-    fn a_filter_of_another_catalog_is_an_error() {
-        let model = Matrix {
-            num_items: 2,
-            scores: vec![0.0, 0.0],
-        };
-        let wrong = RankingOptions {
-            allowed: Some(&[true]),
-            ..options(1)
-        };
-        assert!(rank(&model, &[request(0, &[])], &wrong).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn masked_items_are_never_returned_whatever_the_tile(
-            scores in proptest::collection::vec(-4i8..4, 6 * 7),
-            masked in proptest::collection::btree_set(0u32..7, 0..7),
-            k in 1usize..9,
-            tile_bytes in 0usize..200,
-        ) {
-            let model = Matrix { num_items: 7, scores: scores.iter().map(|&s| f32::from(s)).collect() };
-            let masked: Vec<u32> = masked.into_iter().collect();
-            let requests: Vec<_> = (0..6).map(|u| request(u, &masked)).collect();
-            let lists = rank(&model, &requests, &options(k)).unwrap();
-            for list in &lists {
-                prop_assert_eq!(list.items.len(), k.min(7 - masked.len()));
-                prop_assert!(list.items.iter().all(|i| !masked.contains(i)));
-            }
-            let small = RankingOptions { tile_bytes, ..options(k) };
-            prop_assert_eq!(rank(&model, &requests, &small).unwrap(), lists);
-        }
+/// How errors name the user of a query.
+fn user_of(query: &Query<'_>) -> String {
+    match query.user {
+        Some(user) => format!("user index {}", user.0),
+        None => format!("a new user with {} items of history", query.history.len()),
     }
 }
+
+#[cfg(test)]
+mod tests;

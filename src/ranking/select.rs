@@ -6,14 +6,60 @@ use std::cmp::Ordering;
 /// Scores that are compared against the threshold at once.
 const LANES: usize = 16;
 
+/// Candidates beyond the best `k` that a buffer holds at least: few, so that
+/// the threshold rises early, and not so few that choosing takes longer.
+const SPARE: usize = 32;
+
+/// Gathers the `k` best of what is offered.
+///
+/// Candidates gather in a buffer; when it is full, all but the best `k` go and
+/// the k-th becomes the threshold. Nearly all others then fall to one compare:
+/// O(n + k log k) for scores in random order.
+pub struct Best {
+    k: usize,
+    kept: Vec<(f32, u32)>,
+    threshold: f32,
+}
+
+impl Best {
+    /// `k` must be at least 1.
+    pub fn new(k: usize) -> Self {
+        Self {
+            k,
+            kept: Vec::with_capacity(k + k.max(SPARE)),
+            threshold: f32::NEG_INFINITY,
+        }
+    }
+
+    /// Scores up to this one are lost.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Items must come in ascending order: a tie with the threshold loses,
+    /// because the `k` that set it have lower indices.
+    pub fn offer(&mut self, score: f32, item: u32) {
+        if score <= self.threshold {
+            return;
+        }
+        if self.kept.len() == self.kept.capacity() {
+            self.threshold = shrink(&mut self.kept, self.k);
+            if score <= self.threshold {
+                return;
+            }
+        }
+        self.kept.push((score, item));
+    }
+
+    pub fn finish(self) -> Ranked {
+        best_of(self.kept, self.k)
+    }
+}
+
 /// The `k` best items of a row, best first; ties go to the lower index. Minus
 /// infinity marks masked items, which are never returned, so that the list is
 /// shorter than `k` where fewer items are left. NaN is the caller's fault (see
 /// [`super::ensure_finite`]).
-///
-/// Candidates gather in a buffer; when it is full, all but the best `k` go and
-/// the k-th becomes the threshold. Nearly all scores then fall to one compare:
-/// O(n + k log k) for scores in random order.
 ///
 /// ```
 /// use recsys::ranking::top_k;
@@ -25,27 +71,17 @@ pub fn top_k(scores: &[f32], k: usize) -> Ranked {
     if k == 0 {
         return Ranked::default();
     }
-    let capacity = (2 * k).max(k + 64).min(scores.len().max(k + 1));
-    let mut best: Vec<(f32, u32)> = Vec::with_capacity(capacity);
-    let mut threshold = f32::NEG_INFINITY;
+    let mut best = Best::new(k);
     for (block, first) in scores.chunks(LANES).zip((0u32..).step_by(LANES)) {
-        // A tie with the threshold loses: the k that set it have lower indices.
+        let threshold = best.threshold();
         if !block.iter().fold(false, |any, &s| any | (s > threshold)) {
             continue;
         }
         for (&score, item) in block.iter().zip(first..) {
-            if score > threshold {
-                if best.len() == capacity {
-                    threshold = shrink(&mut best, k);
-                    if score <= threshold {
-                        continue;
-                    }
-                }
-                best.push((score, item));
-            }
+            best.offer(score, item);
         }
     }
-    finish(best, k)
+    best.finish()
 }
 
 /// Ranks the given items by their scores, all of them, best first; ties go to
@@ -59,7 +95,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Ranked {
 pub fn rank_candidates(items: &[u32], scores: &[f32]) -> Ranked {
     let pairs: Vec<_> = scores.iter().copied().zip(items.iter().copied()).collect();
     let k = pairs.len();
-    finish(pairs, k)
+    best_of(pairs, k)
 }
 
 fn by_rank(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
@@ -74,8 +110,12 @@ fn shrink(best: &mut Vec<(f32, u32)>, k: usize) -> f32 {
     best[k - 1].0
 }
 
-fn finish(mut best: Vec<(f32, u32)>, k: usize) -> Ranked {
-    if k > 0 && best.len() > k {
+/// The best `k` of some distinct items, best first.
+pub fn best_of(mut best: Vec<(f32, u32)>, k: usize) -> Ranked {
+    if k == 0 {
+        return Ranked::default();
+    }
+    if best.len() > k {
         shrink(&mut best, k);
     }
     best.sort_unstable_by(by_rank);

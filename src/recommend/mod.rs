@@ -10,8 +10,8 @@ pub use filter::{Filter, allowed};
 use crate::data::interactions::Interactions;
 use crate::data::split::Split;
 use crate::ids::UserIdx;
-use crate::model::{Query, Recommender};
-use crate::ranking::{RankingOptions, Request, TILE_BYTES, rank};
+use crate::model::Query;
+use crate::ranking::{Ranker, RankingOptions, Request, TILE_BYTES};
 use crate::run_dir::RunData;
 use anyhow::{Context, Result, bail};
 
@@ -130,12 +130,13 @@ impl<'a> Known<'a> {
     /// Somebody new with a model that serves only known users.
     pub fn recommend(
         &self,
-        model: &dyn Recommender,
+        ranker: &Ranker<'_>,
         people: &[Person],
         options: &Options<'_>,
     ) -> Result<Vec<Vec<Recommendation>>> {
         if let Some(new) = people.iter().find(|p| p.user.is_none()) {
-            model
+            ranker
+                .model()
                 .serves_new_users()
                 .with_context(|| match &new.user_id {
                     Some(id) => format!("user `{id}` has no training interactions"),
@@ -149,7 +150,7 @@ impl<'a> Known<'a> {
             allowed: Some(options.allowed),
             tile_bytes: TILE_BYTES,
         };
-        let lists = rank(model, &requests, &ranking)?;
+        let lists = ranker.rank(&requests, &ranking)?;
         Ok(lists
             .iter()
             .map(|list| {

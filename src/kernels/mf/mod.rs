@@ -22,6 +22,7 @@ mod passes;
 
 pub use batch::{Batch, Batcher};
 pub use goal::Goal;
+pub use passes::SharedSide;
 
 use super::simd::{Isa, Lane, dot, flat};
 use super::table::Table;

@@ -399,21 +399,21 @@ impl Job for RowUpdates<'_> {
 }
 
 /// A side whose rows several threads update.
-struct SharedSide<'a> {
+pub struct SharedSide<'a> {
     weights: SharedRows<'a>,
     first: SharedRows<'a>,
     second: SharedRows<'a>,
 }
 
 /// All that belongs to one row.
-struct Held<'a> {
+pub struct Held<'a> {
     weights: &'a mut [Lane],
     first: &'a mut [Lane],
     second: &'a mut [Lane],
 }
 
 impl<'a> SharedSide<'a> {
-    fn of(side: &'a mut Side) -> Self {
+    pub fn of(side: &'a mut Side) -> Self {
         Self {
             weights: side.weights.shared(),
             first: side.first.shared(),
@@ -424,7 +424,7 @@ impl<'a> SharedSide<'a> {
     /// # Safety
     /// Nothing else may hold the same row at the same time.
     #[inline(always)]
-    unsafe fn row(&self, row: u32) -> Held<'_> {
+    pub unsafe fn row(&self, row: u32) -> Held<'_> {
         // SAFETY: passed on to the caller.
         unsafe {
             Held {
@@ -436,7 +436,7 @@ impl<'a> SharedSide<'a> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, row: u32) {
+    pub fn prefetch(&self, row: u32) {
         self.weights.prefetch(row);
         self.first.prefetch(row);
         self.second.prefetch(row);
@@ -445,7 +445,7 @@ impl<'a> SharedSide<'a> {
 
 impl Held<'_> {
     #[inline(always)]
-    fn update<S: Isa>(self, hyper: &Hyper, gradient: &[Lane]) {
+    pub fn update<S: Isa>(self, hyper: &Hyper, gradient: &[Lane]) {
         update_row::<S>(
             hyper,
             flat_mut(self.weights),

@@ -145,6 +145,7 @@ impl PickOps for CubeBackend {
                     rows as u32,
                     columns as u32,
                     k as u32,
+                    f32::NEG_INFINITY,
                     filtered,
                 );
             }
@@ -211,6 +212,8 @@ mod kernel {
         rows: u32,
         columns: u32,
         k: u32,
+        // Shaders cannot spell it.
+        minus_infinity: f32,
         #[comptime] filtered: bool,
     ) {
         let counts = Shared::<[Atomic<u32>]>::new_slice(256usize);
@@ -242,14 +245,14 @@ mod kernel {
         sync_storage();
         let mut i = masked[row] as usize + unit;
         while i < masked[row + 1] as usize {
-            scores[from + masked[rows + 1 + i] as usize] = f32::NEG_INFINITY;
+            scores[from + masked[rows + 1 + i] as usize] = minus_infinity;
             i += UNITS;
         }
         if filtered.comptime() {
             let mut i = unit;
             while i < columns {
                 if allowed[i] == 0i32 {
-                    scores[from + i] = f32::NEG_INFINITY;
+                    scores[from + i] = minus_infinity;
                 }
                 i += UNITS;
             }

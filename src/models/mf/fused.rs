@@ -1,8 +1,7 @@
 //! Training `mf` by the kernels of [`crate::kernels::mf`].
 
 use crate::device::{Family, family};
-use crate::kernels::mf::{Batch, Batcher, Factors, Goal, Rows, Settings, Side};
-use crate::losses::Loss;
+use crate::kernels::mf::{Batch, Batcher, Factors, Rows, Settings, Side};
 use crate::models::pairwise::{Examples, Fuse, FusedPairs, Scale};
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -30,7 +29,7 @@ pub fn fuse(
     items: SideParams<'_>,
     around: &Fuse<'_>,
 ) -> Result<Option<Box<dyn FusedPairs>>> {
-    let Some(goal) = goal(around) else {
+    let Some(goal) = around.goal() else {
         return Ok(None);
     };
     if around.config.updates != Updates::Rows {
@@ -81,21 +80,6 @@ fn on_host(
         batcher,
         factors,
     }))
-}
-
-fn goal(around: &Fuse<'_>) -> Option<Goal> {
-    let objective = around.objective;
-    let smoothing = around.config.label_smoothing as f32;
-    Some(match objective.loss {
-        Loss::Mse => Goal::Mse,
-        Loss::Bce => Goal::Bce { smoothing },
-        Loss::Bpr => Goal::Bpr,
-        Loss::Softmax => Goal::Softmax {
-            temperature: objective.temperature as f32,
-            smoothing,
-        },
-        Loss::InBatchSoftmax => return None,
-    })
 }
 
 fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {

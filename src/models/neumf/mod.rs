@@ -6,7 +6,10 @@
 //! layer of the tower is kept as a user part and an item part, which is the
 //! same product and lets a catalog be scored without repeating either.
 
+mod fused;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use super::ModelEntry;
 use super::pairwise::{self, Objective, PairNetwork};

@@ -1,9 +1,12 @@
 //! The branches of NeuMF and what they compute.
 
-use crate::models::pairwise::PairNetwork;
+use super::fused;
+use crate::device;
+use crate::model::{ItemVectors, QueryVectors};
+use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork, score_by_tiles};
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Tensor, activation};
 
 pub struct Gmf {
@@ -81,38 +84,18 @@ impl Mlp {
 }
 
 impl Network {
+    /// A table with a row for each user.
+    pub fn user_table(&self) -> &Param {
+        let mlp = self.mlp.as_ref().map(|m| &m.users);
+        let table = self.gmf.as_ref().map(|g| &g.users).or(mlp);
+        table.expect("a network has a branch")
+    }
+
     fn rows(tape: &mut Tape, users: &Param, items: &Param, at: (&Index, &Index)) -> Branch {
         Branch {
             users: tape.lookup(users, at.0),
             items: tape.lookup(items, at.1),
         }
-    }
-
-    /// Scores all items for a few users, `[users, items]`, on the device.
-    fn tile(&self, tape: &mut Tape, rows: &[Tensor<2>], from: usize, to: usize) -> Tensor<2> {
-        let take = |t: &Tensor<2>| t.clone().slice([from..to, 0..t.dims()[1]]);
-        let mut rows = rows.iter();
-        let mut scores = None;
-        if let (Some(gmf), Some(users)) = (
-            &self.gmf,
-            rows.by_ref().take(usize::from(self.gmf.is_some())).next(),
-        ) {
-            let weighted = take(users) * gmf.output.value().transpose();
-            scores = Some(weighted.matmul(gmf.items.value().transpose()));
-        }
-        if let (Some(mlp), Some(users)) = (&self.mlp, rows.next()) {
-            let (n, count) = (self.num_items, to - from);
-            let users = take(users).matmul(mlp.first_user.value()) + mlp.first_bias.value();
-            let items = mlp.items.value().matmul(mlp.first_item.value());
-            let h = items.dims()[1];
-            let sums = users.reshape([count, 1, h]) + items.reshape([1, n, h]);
-            let tower = mlp.tower(tape, sums).reshape([count, n]);
-            scores = Some(match scores {
-                Some(s) => s + tower,
-                None => tower,
-            });
-        }
-        scores.expect("a network has a branch") + self.bias.value()
     }
 }
 
@@ -167,7 +150,7 @@ impl PairNetwork for Network {
         items: &[u32],
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let batch = users.len() as f64;
-        let rows = self.user_tables()[0].shape()[0];
+        let rows = self.user_table().shape()[0];
         let at = (
             tape.index(users.to_vec(), rows),
             tape.index(items.to_vec(), self.num_items),
@@ -201,16 +184,70 @@ impl PairNetwork for Network {
             .collect()
     }
 
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
-        let queries = rows[0].dims()[0];
-        let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
-        let height = (TILE / (self.num_items * width)).max(1);
-        let mut tape = Tape::inference(&rows[0].device());
-        for from in (0..queries).step_by(height) {
-            let to = (from + height).min(queries);
-            let tile = host(self.tile(&mut tape, rows, from, to))?;
-            scores[from * self.num_items..to * self.num_items].copy_from_slice(&tile);
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        let (Some(gmf), None) = (&self.gmf, &self.mlp) else {
+            return Ok(None);
+        };
+        Ok(Some(ItemVectors {
+            dim: gmf.items.shape()[1],
+            vectors: gmf.items.host()?,
+            biases: None,
+        }))
+    }
+
+    /// Of GMF alone: its output weights go to the users' side.
+    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        let gmf = self.gmf.as_ref().context("a GMF branch")?;
+        let mut vectors = rows.into_iter().next().context("a table of users")?;
+        let weights = gmf.output.host()?;
+        for vector in vectors.chunks_exact_mut(weights.len()) {
+            for (value, weight) in vector.iter_mut().zip(&weights) {
+                *value *= weight;
+            }
         }
-        Ok(())
+        let offsets = vec![self.bias.host()?[0]; vectors.len() / weights.len()];
+        Ok(QueryVectors { vectors, offsets })
+    }
+
+    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        fused::fuse(self, around)
+    }
+
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
+        let mut tape = Tape::inference(&rows[0].device());
+        let count = rows[0].dims()[0];
+        let mut rows = rows.iter().cloned();
+        let mut scores = None;
+        if let Some(gmf) = &self.gmf {
+            let users = rows.next().expect("a table of users for each branch");
+            let weighted = users * gmf.output.value().transpose();
+            scores = Some(weighted.matmul(gmf.items.value().transpose()));
+        }
+        if let Some(mlp) = &self.mlp {
+            let users = rows.next().expect("a table of users for each branch");
+            let users = users.matmul(mlp.first_user.value()) + mlp.first_bias.value();
+            let items = mlp.items.value().matmul(mlp.first_item.value());
+            let (n, h) = (self.num_items, items.dims()[1]);
+            let sums = users.reshape([count, 1, h]) + items.reshape([1, n, h]);
+            let tower = mlp.tower(&mut tape, sums).reshape([count, n]);
+            scores = Some(match scores {
+                Some(s) => s + tower,
+                None => tower,
+            });
+        }
+        scores.expect("a network has a branch") + self.bias.value()
+    }
+
+    fn tile_height(&self) -> usize {
+        let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
+        (TILE / (self.num_items * width)).max(1)
+    }
+
+    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
+        if device::is_host(&rows[0].device()) {
+            let rows = rows.iter().cloned().map(host).collect::<Result<Vec<_>>>()?;
+            return fused::score(self, &rows, scores);
+        }
+        score_by_tiles(self, rows, scores)
     }
 }

@@ -9,8 +9,9 @@ pub use examples::Examples;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
+use crate::kernels::mf::Goal;
 use crate::losses::Loss;
-use crate::model::{Factors, FitContext, Fitted, ModelData, Recommender};
+use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
 use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
@@ -18,7 +19,7 @@ use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, Loop, StepLoss, TrainingConfig};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
 use recommender::{PairRecommender, SCALE};
 use std::ops::Range;
@@ -54,16 +55,36 @@ pub trait PairNetwork: Send + Sync {
     /// The tables with a row for each user.
     fn user_tables(&self) -> Vec<&Param>;
 
-    /// Scores the catalog for users given as rows of the user tables, one
-    /// tensor `[queries, columns]` a table; `scores` is `[queries, items]`.
+    /// Scores of the catalog `[queries, items]`, on the device, for users given
+    /// as rows of the user tables, one tensor `[queries, columns]` a table.
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2>;
+
+    /// Queries whose tile, with what it takes to make it, fits the memory.
+    fn tile_height(&self) -> usize;
+
+    /// [`Self::tile`] in tiles of that height; `scores` is `[queries, items]`.
     ///
     /// # Errors
     /// A device that fails.
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()>;
+    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
+        score_by_tiles(self, rows, scores)
+    }
 
-    /// See [`Recommender::factors`].
-    fn factors(&self) -> Option<Factors> {
-        None
+    /// Item vectors, where scores are inner products with them.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        Ok(None)
+    }
+
+    /// What goes with [`Self::item_vectors`] for users given as rows of the
+    /// user tables, row-major, one array a table.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn query_vectors(&self, _: Vec<Vec<f32>>) -> Result<QueryVectors> {
+        bail!("the scores of this network are not inner products")
     }
 
     /// Kernels that train this network, from its weights and the optimizer's
@@ -76,6 +97,36 @@ pub trait PairNetwork: Send + Sync {
     }
 }
 
+/// See [`PairNetwork::score_rows`].
+///
+/// # Errors
+/// A device that fails.
+pub fn score_by_tiles<N: PairNetwork + ?Sized>(
+    network: &N,
+    rows: &[Tensor<2>],
+    scores: &mut [f32],
+) -> Result<()> {
+    let queries = rows[0].dims()[0];
+    let items = scores.len() / queries;
+    let tiles = scores.chunks_mut(network.tile_height() * items);
+    for (range, scores) in tile_ranges(queries, network.tile_height()).zip(tiles) {
+        let tile = network.tile(&slice_rows(rows, range));
+        scores.copy_from_slice(&crate::params::host(tile)?);
+    }
+    Ok(())
+}
+
+fn tile_ranges(queries: usize, height: usize) -> impl Iterator<Item = Range<usize>> {
+    let from = (0..queries).step_by(height);
+    from.map(move |from| from..(from + height).min(queries))
+}
+
+fn slice_rows(rows: &[Tensor<2>], range: Range<usize>) -> Vec<Tensor<2>> {
+    rows.iter()
+        .map(|t| t.clone().slice([range.clone(), 0..t.dims()[1]]))
+        .collect()
+}
+
 /// What fused kernels are made for.
 pub struct Fuse<'a> {
     pub objective: Objective,
@@ -86,6 +137,23 @@ pub struct Fuse<'a> {
     /// Of the run: step `n` takes its dropout from
     /// `seed.indexed("dropout", n - 1)`.
     pub seed: Seed,
+}
+
+impl Fuse<'_> {
+    /// What the kernels minimize; `None` for a loss that they do not know.
+    pub fn goal(&self) -> Option<Goal> {
+        let smoothing = self.config.label_smoothing as f32;
+        Some(match self.objective.loss {
+            Loss::Mse => Goal::Mse,
+            Loss::Bce => Goal::Bce { smoothing },
+            Loss::Bpr => Goal::Bpr,
+            Loss::Softmax => Goal::Softmax {
+                temperature: self.objective.temperature as f32,
+                smoothing,
+            },
+            Loss::InBatchSoftmax => return None,
+        })
+    }
 }
 
 /// Weights and optimizer state in the form that fused kernels train.

@@ -1,14 +1,16 @@
 //! A fitted network of pairs: known users by their rows, others by the rows
 //! of training users like them.
 
-use super::PairNetwork;
+use super::{PairNetwork, slice_rows, tile_ranges};
 use crate::data::interactions::Interactions;
-use crate::model::{Factors, Query, Recommender};
+use crate::device::{Family, family};
+use crate::kernels::top_k::{List, Masks, top_k};
+use crate::model::{Query, QueryVectors, Recommender, ScoreForm};
 use crate::models::neighbors::Neighbors;
 use crate::params::host;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -99,25 +101,32 @@ impl PairRecommender {
         tables
             .iter()
             .zip(known.collect::<Vec<_>>())
-            .map(|(table, rows)| blend_rows(&table.host()?, rows, &blends, &self.device))
+            .map(|(table, rows)| blend_rows(table.value(), rows, &blends, &self.device))
             .collect()
     }
 }
 
 /// Replaces the rows that have a blend by that weighted sum of table rows.
 fn blend_rows(
-    table: &[f32],
+    table: Tensor<2>,
     rows: Tensor<2>,
     blends: &[Option<Vec<(u32, f32)>>],
     device: &Device,
 ) -> Result<Tensor<2>> {
     let [count, columns] = rows.dims();
+    let blended = blends.iter().flatten().flatten();
+    let mut sources: Vec<i32> = blended.map(|(user, _)| *user as i32).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let ids = TensorData::new(sources.clone(), [sources.len()]);
+    let taken = host(table.select(0, Tensor::from_data(ids, device)))?;
     let mut values = host(rows)?;
     for (row, blend) in values.chunks_mut(columns).zip(blends) {
         let Some(blend) = blend else { continue };
         row.fill(0.0);
         for &(user, weight) in blend {
-            let source = &table[user as usize * columns..][..columns];
+            let place = sources.partition_point(|s| *s < user as i32);
+            let source = &taken[place * columns..][..columns];
             for (value, s) in row.iter_mut().zip(source) {
                 *value += weight * s;
             }
@@ -165,8 +174,44 @@ impl Recommender for PairRecommender {
         self.scale.is_some()
     }
 
-    fn factors(&self) -> Option<Factors> {
-        self.network.factors()
+    fn score_form(&self) -> Result<ScoreForm> {
+        if family(&self.device) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
+        let Some(mut items) = self.network.item_vectors()? else {
+            return Ok(ScoreForm::Rows);
+        };
+        if let (Some(scale), Some(biases)) = (self.scale, &mut items.biases) {
+            biases.iter_mut().for_each(|b| *b *= scale.deviation);
+        }
+        Ok(ScoreForm::InnerProducts(items))
+    }
+
+    fn query_vectors(&self, queries: &[Query<'_>]) -> Result<QueryVectors> {
+        let rows = self.rows(queries)?.into_iter().map(host);
+        let mut users = self.network.query_vectors(rows.collect::<Result<_>>()?)?;
+        if let Some(scale) = self.scale {
+            users.vectors.iter_mut().for_each(|v| *v *= scale.deviation);
+            for offset in &mut users.offsets {
+                *offset = scale.mean + scale.deviation * *offset;
+            }
+        }
+        Ok(users)
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let rows = self.rows(queries)?;
+        let mut lists = Vec::with_capacity(queries.len());
+        for range in tile_ranges(queries.len(), self.network.tile_height()) {
+            let mut tile = self.network.tile(&slice_rows(&rows, range.clone()));
+            if let Some(scale) = self.scale {
+                tile = tile * scale.deviation + scale.mean;
+            }
+            let masked = &masks.masked[range];
+            let picked = top_k(tile, Masks { masked, ..masks }, k)?;
+            lists.extend(picked.context("this device does not rank lists of this length")?);
+        }
+        Ok(lists)
     }
 
     fn weights(&self) -> Result<NamedTensors> {

@@ -1,0 +1,9 @@
+//! What the kernels take, on random numbers in the shapes of public data.
+//! `RAYON_NUM_THREADS` says on how many threads.
+
+mod ncf;
+mod ranking;
+
+fn main() {
+    divan::main();
+}
