@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
-//! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data |
+//! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
 //! | [`sampling`] | negatives, never a positive |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
 //! | [`kernels`] | fused operations, each with the plain one as its test |
@@ -19,7 +19,7 @@
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`] | external ids to ranked external ids; read, split, fit, evaluate, keep |
+//! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -37,6 +37,7 @@
 //!   must repeat across devices is drawn on the host, or in a kernel from the
 //!   same counters.
 
+pub mod ceiling;
 pub mod cli;
 pub mod config;
 pub mod data;

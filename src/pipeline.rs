@@ -4,7 +4,7 @@
 //! directory in place of the data.
 
 use crate::config::Config;
-use crate::data::split::{EvalSet, split};
+use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
@@ -39,9 +39,9 @@ pub fn read(config: &Config, config_path: &Path, observer: &mut dyn Observer) ->
 /// Divides the data into train, validation and test.
 ///
 /// # Errors
-/// Those of [`split`], and a metric whose cutoff is larger than the catalog.
-pub fn divide(config: &Config, dataset: Dataset) -> Result<RunData> {
-    let split = split(&dataset, &config.split, Seed(config.seed))?;
+/// Those of [`take_split`], and a metric whose cutoff is larger than the catalog.
+pub fn divide(config: &Config, mut dataset: Dataset) -> Result<RunData> {
+    let split = take_split(&mut dataset, &config.split, Seed(config.seed))?;
     check_cutoffs(config, dataset.items.len())?;
     Ok(RunData::new(dataset, split))
 }
@@ -77,7 +77,7 @@ pub fn train(
     let begun = Instant::now();
     run.set_state(State::Training)?;
     let Fitted { model, summary } = fit(run, config, data, device, observer)?;
-    run.save_model(&model.weights()?)?;
+    run.save_model(model.weights()?)?;
     if summary.interrupted {
         add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
         run.set_state(State::Interrupted)?;

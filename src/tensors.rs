@@ -2,11 +2,10 @@
 //! histories go to disk (burnpack, with metadata) and to other tools
 //! (safetensors).
 
-use crate::fsio;
 use anyhow::{Context, Result, bail, ensure};
 use burn_pack::{Bytes, DType};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,28 +30,62 @@ pub struct NamedTensors {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// Values that lie somewhere else.
+#[derive(Clone, Copy, Debug)]
+pub enum Slice<'a> {
+    F32(&'a [f32]),
+    U32(&'a [u32]),
+    I64(&'a [i64]),
+    /// Stored as `i64`.
+    Offsets(&'a [usize]),
+}
+
+impl Slice<'_> {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::F32(v) => pack(v, |x| x.to_le_bytes()),
+            Self::U32(v) => pack(v, |x| x.to_le_bytes()),
+            Self::I64(v) => pack(v, |x| x.to_le_bytes()),
+            Self::Offsets(v) => pack(v, |x| (x as i64).to_le_bytes()),
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::F32(v) => v.len(),
+            Self::U32(v) => v.len(),
+            Self::I64(v) => v.len(),
+            Self::Offsets(v) => v.len(),
+        }
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::U32(_) => DType::U32,
+            Self::I64(_) | Self::Offsets(_) => DType::I64,
+        }
+    }
+
+    fn byte_len(self) -> usize {
+        self.len() * self.dtype().size()
+    }
+}
+
+fn pack<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut packed = vec![0; N * values.len()];
+    for (slot, value) in packed.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *slot = bytes(*value);
+    }
+    packed
+}
+
 impl HostTensor {
-    fn bytes(&self) -> Vec<u8> {
+    fn slice(&self) -> Slice<'_> {
         match &self.values {
-            Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Values::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Values::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        }
-    }
-
-    fn byte_len(&self) -> usize {
-        match &self.values {
-            Values::F32(v) => size_of_val(v.as_slice()),
-            Values::U32(v) => size_of_val(v.as_slice()),
-            Values::I64(v) => size_of_val(v.as_slice()),
-        }
-    }
-
-    fn dtype(&self) -> DType {
-        match self.values {
-            Values::F32(_) => DType::F32,
-            Values::U32(_) => DType::U32,
-            Values::I64(_) => DType::I64,
+            Values::F32(v) => Slice::F32(v),
+            Values::U32(v) => Slice::U32(v),
+            Values::I64(v) => Slice::I64(v),
         }
     }
 
@@ -65,6 +98,66 @@ impl HostTensor {
         };
         Ok(Self { shape, values })
     }
+}
+
+/// Tensors on their way into a burnpack file. Their values stay where they
+/// are; when their turn comes, the bytes of one are in memory beside them.
+#[derive(Default)]
+pub struct Stream {
+    tensors: Vec<burn_pack::Tensor>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Stream {
+    /// Adds a tensor of one dimension: what `pick` finds in `owner`.
+    pub fn add<T: Send + Sync + 'static>(
+        &mut self,
+        name: &str,
+        owner: &Arc<T>,
+        pick: impl Fn(&T) -> Slice<'_> + Send + Sync + 'static,
+    ) {
+        let shape = vec![pick(owner).len()];
+        self.add_shaped(name, shape, owner, pick);
+    }
+
+    fn add_shaped<T: Send + Sync + 'static>(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        owner: &Arc<T>,
+        pick: impl Fn(&T) -> Slice<'_> + Send + Sync + 'static,
+    ) {
+        let values = pick(owner);
+        let (dtype, len) = (values.dtype(), values.byte_len());
+        let owner = Arc::clone(owner);
+        let bytes = move || Ok(Bytes::from_bytes_vec(pick(&owner).bytes()));
+        let name = name.to_string();
+        self.tensors.push(burn_pack::Tensor::deferred(
+            name, dtype, shape, None, len, bytes,
+        ));
+    }
+
+    /// Writes the file, atomically.
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn save(self, path: &Path) -> Result<()> {
+        write(self.tensors, &self.metadata, path)
+    }
+}
+
+fn write(
+    tensors: Vec<burn_pack::Tensor>,
+    metadata: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    let mut writer = burn_pack::Writer::new(tensors);
+    for (key, value) in metadata {
+        writer = writer.with_metadata(key, value);
+    }
+    writer
+        .write_to_file(path)
+        .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
 }
 
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
@@ -135,23 +228,32 @@ impl NamedTensors {
         }
     }
 
+    /// The values of a tensor, which is gone from here then.
+    ///
+    /// # Errors
+    /// Missing.
+    pub fn take(&mut self, name: &str) -> Result<Values> {
+        self.get(name)?;
+        let taken = self.tensors.remove(name).map(|t| t.values);
+        taken.context("found just now")
+    }
+
     /// Writes a burnpack file, atomically.
     ///
     /// # Errors
     /// Names the path.
     pub fn save_burnpack(&self, path: &Path) -> Result<()> {
         let tensors = self.tensors.iter().map(|(name, t)| {
-            let bytes = Bytes::from_bytes_vec(t.bytes());
-            burn_pack::Tensor::new(name.clone(), t.dtype(), t.shape.clone(), None, bytes)
+            let bytes = Bytes::from_bytes_vec(t.slice().bytes());
+            burn_pack::Tensor::new(
+                name.clone(),
+                t.slice().dtype(),
+                t.shape.clone(),
+                None,
+                bytes,
+            )
         });
-        let mut writer = burn_pack::Writer::new(tensors.collect());
-        for (key, value) in &self.metadata {
-            writer = writer.with_metadata(key, value);
-        }
-        let bytes = writer
-            .into_bytes()
-            .map_err(|e| anyhow::anyhow!("cannot pack {}: {e}", path.display()))?;
-        fsio::write_atomic_bytes(path, &bytes)
+        write(tensors.collect(), &self.metadata, path)
     }
 
     /// Writes a burnpack file, atomically, with no more in memory than the
@@ -161,25 +263,17 @@ impl NamedTensors {
     /// The second value names the path.
     pub fn stream_burnpack(self, path: &Path) -> (Self, Result<()>) {
         let shared = Arc::new(self);
-        let tensors = shared.tensors.iter().map(|(name, t)| {
-            let (tensors, key) = (Arc::clone(&shared), name.clone());
-            let bytes = move || Ok(Bytes::from_bytes_vec(tensors.tensors[&key].bytes()));
-            burn_pack::Tensor::deferred(
-                name.clone(),
-                t.dtype(),
-                t.shape.clone(),
-                None,
-                t.byte_len(),
-                bytes,
-            )
-        });
-        let mut writer = burn_pack::Writer::new(tensors.collect());
-        for (key, value) in &shared.metadata {
-            writer = writer.with_metadata(key, value);
+        let mut stream = Stream {
+            tensors: Vec::new(),
+            metadata: shared.metadata.clone(),
+        };
+        for (name, tensor) in &shared.tensors {
+            let key = name.clone();
+            stream.add_shaped(name, tensor.shape.clone(), &shared, move |named| {
+                named.tensors[&key].slice()
+            });
         }
-        let written = writer
-            .write_to_file(path)
-            .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()));
+        let written = stream.save(path);
         (Arc::unwrap_or_clone(shared), written)
     }
 
@@ -189,8 +283,8 @@ impl NamedTensors {
     /// Missing, truncated or not burnpack; names the path.
     pub fn load_burnpack(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
-            let bytes = std::fs::read(path)?;
-            let reader = burn_pack::Reader::from_bytes(Bytes::from_bytes_vec(bytes))
+            // The values of each tensor are read when their turn comes.
+            let reader = burn_pack::Reader::from_file_exact(path)
                 .map_err(|e| anyhow::anyhow!("not a whole burnpack file: {e}"))?;
             let metadata = reader.metadata().clone();
             let mut tensors = BTreeMap::new();
@@ -212,31 +306,43 @@ impl NamedTensors {
     /// # Errors
     /// Names the path.
     pub fn save_safetensors(&self, path: &Path) -> Result<()> {
-        use safetensors::tensor::{Dtype, TensorView, serialize};
-        let bytes: Vec<_> = self
-            .tensors
-            .iter()
-            .map(|(n, t)| (n, t, t.bytes()))
-            .collect();
-        let views: Vec<_> = bytes
-            .iter()
-            .map(|(name, t, bytes)| {
-                let dtype = match t.values {
-                    Values::F32(_) => Dtype::F32,
-                    Values::U32(_) => Dtype::U32,
-                    Values::I64(_) => Dtype::I64,
-                };
-                Ok((
-                    name.as_str(),
-                    TensorView::new(dtype, t.shape.clone(), bytes)?,
-                ))
-            })
-            .collect::<Result<_, safetensors::SafeTensorError>>()
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let views = self.tensors.iter().map(|(name, t)| (name.as_str(), t));
         let metadata = self.metadata.clone().into_iter().collect();
-        let packed = serialize(views, Some(metadata))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        fsio::write_atomic(path, |w| Ok(w.write_all(&packed)?))
+        let scratch = path.with_extension("safetensors.part");
+        let write = || -> Result<()> {
+            safetensors::serialize_to_file(views, Some(metadata), &scratch)?;
+            std::fs::File::open(&scratch)?.sync_all()?;
+            Ok(std::fs::rename(&scratch, path)?)
+        };
+        let written = write();
+        if written.is_err() {
+            // What is half written helps nobody.
+            let _ = std::fs::remove_file(&scratch);
+        }
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// One tensor's bytes at a time.
+impl safetensors::View for &HostTensor {
+    fn dtype(&self) -> safetensors::Dtype {
+        match self.values {
+            Values::F32(_) => safetensors::Dtype::F32,
+            Values::U32(_) => safetensors::Dtype::U32,
+            Values::I64(_) => safetensors::Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.slice().bytes())
+    }
+
+    fn data_len(&self) -> usize {
+        self.slice().byte_len()
     }
 }
 
@@ -293,7 +399,7 @@ mod tests {
         assert_eq!(read.tensor("w").unwrap().shape(), [2, 2]);
         assert_eq!(
             read.tensor("w").unwrap().data(),
-            sample().tensors["w"].bytes()
+            sample().tensors["w"].slice().bytes()
         );
     }
 

@@ -21,6 +21,7 @@ fn every_config_loads_and_its_data_ship_or_can_be_fetched() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     configs(&root.join("configs"), &mut found);
+    configs(&root.join("scripts/bench"), &mut found);
     assert!(found.len() >= 10, "only {} configs", found.len());
     for path in found {
         let config = Config::load(&path, &[]).unwrap_or_else(|e| panic!("{e:#}"));

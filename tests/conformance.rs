@@ -23,7 +23,7 @@ fn checkerboard() -> Interactions {
     let mut train = Interactions {
         offsets: vec![0],
         weights: Some(Vec::new()),
-        timestamps: Some(Vec::new()),
+        timestamps: Some(Vec::new().into()),
         num_items: ITEMS as usize,
         ..Interactions::default()
     };

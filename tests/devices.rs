@@ -4,8 +4,9 @@ use recsys::data::Interactions;
 use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::event::Silent;
 use recsys::ids::UserIdx;
-use recsys::model::{FitContext, ModelData, Query};
+use recsys::model::{FitContext, ModelData, Query, Recommender};
 use recsys::models;
+use recsys::ranking::{self, Ranker, RankingOptions, Request};
 use recsys::seed::Seed;
 use recsys::training::{MemorySink, TrainingConfig};
 
@@ -71,7 +72,38 @@ fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec
     ];
     let mut scores = vec![0.0; 3 * 20];
     model.score(&queries, &mut scores)?;
+    let masked = [&[3, 7][..], &history, &[]];
+    lists_are_those_of_the_scores(model.as_ref(), &queries, &masked)?;
     Ok((scores, sink.records.iter().map(|r| r.loss).collect()))
+}
+
+/// However a device makes its lists, they are what its scores say.
+fn lists_are_those_of_the_scores(
+    model: &dyn Recommender,
+    queries: &[Query<'_>],
+    masked: &[&[u32]],
+) -> anyhow::Result<()> {
+    let flags: Vec<bool> = (0..20).map(|item| item != 5).collect();
+    let options = RankingOptions {
+        model_name: "mf",
+        k: 6,
+        allowed: Some(&flags),
+        tile_bytes: ranking::TILE_BYTES,
+    };
+    let requests: Vec<Request<'_>> = queries
+        .iter()
+        .zip(masked)
+        .map(|(&query, &masked)| Request { query, masked })
+        .collect();
+    let lists = Ranker::new(model)?.rank(&requests, &options)?;
+    let plain = ranking::rank_rows(model, &requests, &options)?;
+    for (list, plain) in lists.iter().zip(&plain) {
+        assert_eq!(list.items, plain.items);
+        for (a, b) in list.scores.iter().zip(&plain.scores) {
+            assert!((a - b).abs() < TOLERANCE, "{a} {b}");
+        }
+    }
+    Ok(())
 }
 
 fn agree(choice: DeviceChoice) {

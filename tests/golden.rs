@@ -52,7 +52,7 @@ impl Golden {
         let train = self.table(&self.seen, None);
         let ratings: Vec<f32> = self.ratings.iter().flatten().copied().collect();
         let set = EvalSet {
-            history: train.clone(),
+            history: train.clone().into(),
             targets: self.table(&self.held_out, Some(&ratings)),
             candidates: None,
         };

@@ -147,8 +147,9 @@ ours() {
 }
 
 # line_of_run MODEL DATA BATCH FILE: a line of JSON as the peers give it. The
-# bytes are those of the rows of a triple (of a pair in NeuMF), each read and
-# written once, with Adam's two moments: a lower bound without caches.
+# bytes are those of the embedding rows of each positive and its negative, read
+# and written once with Adam's two moments, as if no two in a batch shared a
+# row; where many do (small catalogs, large batches), fewer are moved.
 line_of_run() {
     local rows=3
     [ "$1" = neumf ] && rows=8

@@ -8,10 +8,21 @@ import tempfile
 import threading
 import time
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = {"bpr": HERE / "bpr.toml", "neumf": HERE / "neumf.toml"}
+
+
+@dataclass
+class Ran:
+    """A command that ended well. `others` is how many cores the rest of the machine kept busy meanwhile."""
+
+    output: str
+    seconds: float
+    peak_memory_bytes: int
+    others: float
 
 
 class Failed(Exception):
@@ -19,7 +30,7 @@ class Failed(Exception):
 
 
 def run(command, threads, cwd=None, limit=3600, extra=None):
-    """Runs a command on `threads` cores; returns its output, its wall time and its peak memory in bytes.
+    """Runs a command on `threads` cores.
 
     Thread counts are set in every way that the libraries involved know, and the process is bound to as many cores.
     A kernel that the environment forces on OpenBLAS is left out: it would slow the peers.
@@ -30,13 +41,14 @@ def run(command, threads, cwd=None, limit=3600, extra=None):
     env["POLARS_MAX_THREADS"] = str(threads)
     env.update({"PYTHONWARNINGS": "ignore", **(extra or {})})
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), busy_seconds()
         with cores(threads):
             child = subprocess.Popen(command, stdout=out, stderr=err, env=env, cwd=cwd)
         timer = threading.Timer(limit, child.kill)
         timer.start()
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
+        others = (busy_seconds() - busy - usage.ru_utime - usage.ru_stime) / seconds
         timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
         texts = []
@@ -46,7 +58,17 @@ def run(command, threads, cwd=None, limit=3600, extra=None):
     if child.returncode != 0:
         last = (texts[1] or texts[0]).strip()[-500:]
         raise Failed(f"exit code {child.returncode} after {seconds:.0f} s: {last}")
-    return texts[0], seconds, usage.ru_maxrss * 1024
+    return Ran(texts[0], seconds, usage.ru_maxrss * 1024, round(max(others, 0.0), 3))
+
+
+def busy_seconds():
+    """Of all cores since the start of the machine; 0 where the system does not tell."""
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _idle, _wait, irq, soft, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -77,7 +99,7 @@ def train(binary, model, data, name, threads, epochs, work, sets=(), device="cpu
     command = [binary, "train", "--config", str(CONFIGS[model]), "--device", device, "--output", str(out)]
     for setting in settings:
         command += ["--set", setting]
-    _, wall, memory = run(command, threads, cwd=work, limit=limit)
+    ran = run(command, threads, cwd=work, limit=limit)
     epochs_of_run = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     counted = epochs_of_run[1:] if device != "cpu" and len(epochs_of_run) > 1 else epochs_of_run
     median = statistics.median_low([epoch["seconds"] for epoch in counted])
@@ -92,8 +114,9 @@ def train(binary, model, data, name, threads, epochs, work, sets=(), device="cpu
         device=report["provenance"]["device"],
         adapter=report["provenance"].get("adapter"),
         settings=[*sets, f"epochs={epochs}"],
-        wall_seconds=round(wall, 3),
-        peak_memory_bytes=memory,
+        wall_seconds=round(ran.seconds, 3),
+        peak_memory_bytes=ran.peak_memory_bytes,
+        others=ran.others,
         **curve_of(epochs_of_run, report),
     )
     return line, out
@@ -141,13 +164,12 @@ def rank(binary, measure, name, threads, run_dir, work, repeat=3, device="cpu"):
     command = [binary, "recommend", "--run", str(run_dir), "--device", device, "--k", "20"]
     command += ["--format", "parquet", "--output", str(lists)]
     one = first_user(run_dir)
-    every, start, memory = [], [], 0
+    every, start = [], []
     for _ in range(repeat):
-        _, seconds, peak = run([*command, "--all"], threads, cwd=work)
-        every.append(seconds)
-        memory = max(memory, peak)
-        start.append(run([*command, "--user", one], threads, cwd=work)[1])
-    seconds = max(statistics.median(every) - statistics.median(start), 1e-3)
+        every.append(run([*command, "--all"], threads, cwd=work))
+        start.append(run([*command, "--user", one], threads, cwd=work))
+    start_seconds = statistics.median(ran.seconds for ran in start)
+    seconds = max(statistics.median(ran.seconds for ran in every) - start_seconds, 1e-3)
     users = report["data"]["users"]
     return {
         **line_of(measure, name, threads, report),
@@ -156,8 +178,9 @@ def rank(binary, measure, name, threads, run_dir, work, repeat=3, device="cpu"):
         "rate": round(users / seconds, 1),
         "unit": "users with a top-20 list",
         "device": report["provenance"]["device"],
-        "start_seconds": round(statistics.median(start), 5),
-        "peak_memory_bytes": memory,
+        "start_seconds": round(start_seconds, 5),
+        "peak_memory_bytes": max(ran.peak_memory_bytes for ran in every),
+        "others": max(ran.others for ran in every),
     }
 
 

@@ -91,8 +91,9 @@ def enter(entrant, contest, name, threads, settings, args, work):
     command += ["--threads", str(threads), *settings.split()]
     if args.epochs and "--epochs" in settings:
         command += ["--epochs", str(args.epochs)]
-    text, _, _ = ours.run(list(map(str, command)), threads, cwd=work)
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    ran = ours.run(list(map(str, command)), threads, cwd=work)
+    lines = [json.loads(line) for line in ran.output.splitlines() if line.startswith("{")]
+    return [{**line, "others": ran.others} for line in lines]
 
 
 def main():

@@ -3,6 +3,9 @@ import os
 import platform
 import statistics
 
+# Cores of other processes from which on a measurement is in doubt.
+CONTENDED = 0.1
+
 COLUMNS = (
     "measure", "data", "threads", "recsys", "peer", "peer's rate", "ratio", "quality", "peer's", "time to it", "memory"
 )  # fmt: skip
@@ -26,11 +29,11 @@ def table(lines):
         if not peers:
             rows.append([measure, data, threads, rate(own), "", "", "", quality(own), "", "", memory(own)])
     text = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-    return "\n\n".join(filter(None, (machine(), text, bandwidth(lines))))
+    return "\n\n".join(filter(None, (machine(), contention(lines), text, bandwidth(lines))))
 
 
 def bandwidth(lines):
-    """What gpu.sh adds: bytes that the rows of the examples must move at least, beside a copy on the same card."""
+    """What gpu.sh adds: bytes of the examples' rows, as if no two shared one, beside a copy on the same card."""
     copy = median([line for line in lines if line["measure"] == "copy"])
     moved = [line for line in lines if "bytes_per_second" in line]
     return "\n".join(
@@ -103,5 +106,13 @@ def machine():
             name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}; load average at the end {load:.1f}"
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def contention(lines):
+    """Whether the rest of the machine was idle. Programs with spinning threads suffer from company more than others."""
+    others = [line["others"] for line in lines if "others" in line]
+    if not others:
+        return ""
+    text = f"Other processes kept {statistics.median(others):.2f} cores busy (median), {max(others):.2f} at most"
+    return text + (": **contended, the ratios are not to be relied on**." if max(others) > CONTENDED else ".")

@@ -2,16 +2,18 @@
 
 mod fetch;
 pub(super) mod stats;
+mod synth;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Fetch public data sets, and look at data.
+/// Fetch public data sets, draw synthetic ones, and look at data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   recsys data fetch ml-100k
-  recsys data stats --config configs/ml-100k/mf_bpr.toml")]
+  recsys data stats --config configs/ml-100k/mf_bpr.toml
+  recsys data synth datasets/synth --users 1000 --items 500 --interactions 50000")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -21,11 +23,13 @@ pub struct Args {
 enum Command {
     Fetch(fetch::Args),
     Stats(stats::Args),
+    Synth(synth::Args),
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<()> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args, quiet),
         Command::Stats(args) => stats::run(args, quiet),
+        Command::Synth(args) => synth::run(args, quiet),
     }
 }

@@ -1,6 +1,8 @@
 //! User-sorted interactions in compressed sparse rows.
 
+use crate::data::times::Times;
 use crate::ids::UserIdx;
+use rayon::prelude::*;
 
 /// Interactions grouped by user; inside a user in time order, ties and logs
 /// without timestamps by input row.
@@ -13,7 +15,7 @@ pub struct Interactions {
     /// Rating, event weight or count, where the data has one.
     pub weights: Option<Vec<f32>>,
     /// Unix seconds, where the data has them.
-    pub timestamps: Option<Vec<i64>>,
+    pub timestamps: Option<Times>,
     pub num_items: usize,
 }
 
@@ -108,9 +110,7 @@ impl Interactions {
             weights: rows
                 .weights
                 .map(|w| source.iter().map(|r| w[pick(r)]).collect()),
-            timestamps: rows
-                .timestamps
-                .map(|t| source.iter().map(|r| t[pick(r)]).collect()),
+            timestamps: rows.timestamps.map(|t| Times::gather(t, &source)),
             num_items,
         }
     }
@@ -125,15 +125,22 @@ impl Interactions {
             timestamps: None,
             num_items: self.num_items,
         };
-        for u in 0..self.num_users() {
-            let range = self.offsets[u]..self.offsets[u + 1];
-            match &mut sorted.weights {
-                None => sorted.items[range].sort_unstable(),
-                Some(weights) => {
-                    sort_both(&mut sorted.items[range.clone()], &mut weights[range]);
-                }
-            }
+        let mut users = Vec::with_capacity(self.num_users());
+        let mut items = &mut sorted.items[..];
+        let mut weights = sorted.weights.as_deref_mut();
+        for bounds in self.offsets.windows(2) {
+            let len = bounds[1] - bounds[0];
+            let of_user = items.split_off_mut(..len);
+            let weights_of_user = weights.as_mut().and_then(|w| w.split_off_mut(..len));
+            users.extend(of_user.map(|items| (items, weights_of_user)));
         }
+        users
+            .into_par_iter()
+            .with_min_len(64)
+            .for_each(|(items, weights)| match weights {
+                None => items.sort_unstable(),
+                Some(weights) => sort_both(items, weights),
+            });
         sorted
     }
 }

@@ -10,6 +10,8 @@ pub mod interactions;
 pub mod read;
 pub mod split;
 pub mod stats;
+pub mod synth;
+pub mod times;
 
 pub use cache::read_cached;
 pub use config::DataConfig;

@@ -10,6 +10,7 @@ mod negatives;
 mod parquet;
 mod records;
 mod schema;
+mod source;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ use crate::data::features::FeatureTable;
 use crate::event::{Event, Observer};
 use anyhow::{Context, Result, ensure};
 use features::Entity;
-use log::{LogBuilder, Source};
+use log::LogBuilder;
+use source::Source;
 use std::path::{Path, PathBuf};
 use vocabulary::Vocabulary;
 

@@ -75,7 +75,7 @@ fn table(rows: &[&[u32]], num_items: usize) -> Interactions {
 
 fn set(train: &Interactions, targets: &[&[u32]]) -> EvalSet {
     EvalSet {
-        history: train.clone(),
+        history: train.clone().into(),
         targets: table(targets, train.num_items),
         candidates: None,
     }
@@ -306,7 +306,7 @@ proptest! {
         let model = Matrix::new(9, &scores);
         let rows = |v: &[Vec<u32>]| table(&v.iter().map(Vec::as_slice).collect::<Vec<_>>(), 9);
         let train = rows(&seen);
-        let set = EvalSet { history: train.clone(), targets: rows(&held), candidates: None };
+        let set = EvalSet { history: train.clone().into(), targets: rows(&held), candidates: None };
         let options = EvaluationOptions { sampled_negatives: sampled, ..EvaluationConfig::default().options() };
         let metrics = ["recall@3", "ndcg@5", "map@9", "precision@2", "coverage@4", "gini@4", "novelty@4"];
         let Ok(whole) = run_with(&model, &set, &train, &metrics, options) else {

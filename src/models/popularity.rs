@@ -71,14 +71,14 @@ fn count(train: &Interactions, window_days: f64) -> Result<Vec<f32>> {
     if window_days == 0.0 {
         return Ok(train.item_counts().iter().map(|&c| c as f32).collect());
     }
-    let times = train.timestamps.as_deref().context(
+    let times = train.timestamps.as_ref().context(
         "window_days needs timestamps, which this data does not have: \
          set window_days = 0 to count all interactions",
     )?;
-    let latest = times.iter().copied().max().unwrap_or(0);
+    let latest = times.iter().max().unwrap_or(0);
     let window = (window_days * SECONDS_PER_DAY) as i64;
     let mut scores = vec![0.0; train.num_items];
-    for (&item, &time) in train.items.iter().zip(times) {
+    for (&item, time) in train.items.iter().zip(times.iter()) {
         if time >= latest.saturating_sub(window) {
             scores[item as usize] += 1.0;
         }
@@ -124,7 +124,7 @@ mod tests {
         Interactions {
             offsets: vec![0, 2, 4],
             items: vec![0, 2, 2, 1],
-            timestamps,
+            timestamps: timestamps.map(Into::into),
             num_items: 4,
             ..Interactions::default()
         }

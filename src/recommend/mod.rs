@@ -183,7 +183,7 @@ fn request<'a>(person: &'a Person, options: &Options<'_>) -> Request<'a> {
 
 /// Each user's interactions of all parts, in time order where there is time.
 fn all_known(split: &Split) -> Interactions {
-    let (before, held_out) = (&split.test.history, &split.test.targets);
+    let (before, held_out) = (&*split.test.history, &split.test.targets);
     let mut all = Interactions {
         offsets: vec![0],
         num_items: before.num_items,
@@ -192,7 +192,7 @@ fn all_known(split: &Split) -> Interactions {
     for user in (0..before.num_users() as u32).map(UserIdx) {
         let rows = [before, held_out].into_iter().flat_map(|log| {
             let range = log.range(user);
-            range.map(|i| (log.timestamps.as_ref().map_or(0, |t| t[i]), log.items[i]))
+            range.map(|i| (log.timestamps.as_ref().map_or(0, |t| t.at(i)), log.items[i]))
         });
         let mut rows: Vec<(i64, u32)> = rows.collect();
         rows.sort_by_key(|(time, _)| *time);
@@ -212,15 +212,15 @@ mod tests {
         let log = |offsets: &[usize], items: &[u32], times: &[i64]| Interactions {
             offsets: offsets.to_vec(),
             items: items.to_vec(),
-            timestamps: Some(times.to_vec()),
+            timestamps: Some(times.to_vec().into()),
             num_items: 9,
             ..Interactions::default()
         };
         let split = Split {
-            train: log(&[0, 1, 1], &[4], &[10]),
+            train: log(&[0, 1, 1], &[4], &[10]).into(),
             validation: None,
             test: EvalSet {
-                history: log(&[0, 2, 2], &[4, 5], &[10, 30]),
+                history: log(&[0, 2, 2], &[4, 5], &[10, 30]).into(),
                 targets: log(&[0, 1, 2], &[6, 7], &[20, 1]),
                 candidates: None,
             },

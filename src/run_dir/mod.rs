@@ -45,7 +45,10 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The format that this version writes, and the highest that it reads.
-pub const FORMAT: u64 = 1;
+///
+/// 2: timestamps as seconds beyond the earliest; a validation history that is
+/// that of training is not written again.
+pub const FORMAT: u64 = 2;
 
 const RUN: &str = "run.json";
 const CONFIG: &str = "config.toml";
@@ -251,9 +254,9 @@ impl RunDir {
 
     /// # Errors
     /// A disk that is full or not writable.
-    pub fn save_model(&self, weights: &NamedTensors) -> Result<()> {
+    pub fn save_model(&self, weights: NamedTensors) -> Result<()> {
         weights.save_safetensors(&self.path.join(WEIGHTS))?;
-        weights.save_burnpack(&self.path.join(MODEL))
+        weights.stream_burnpack(&self.path.join(MODEL)).1
     }
 
     /// # Errors

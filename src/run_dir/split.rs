@@ -2,56 +2,72 @@
 
 use crate::data::interactions::Interactions;
 use crate::data::split::{EvalSet, Split};
-use crate::tensors::NamedTensors;
-use anyhow::{Context, Result, ensure};
+use crate::data::times::{Stored, Times};
+use crate::tensors::{NamedTensors, Slice, Stream, Values};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn file(run: &Path) -> PathBuf {
     run.join("split.bpk")
 }
 
 pub(super) fn write(run: &Path, split: &Split) -> Result<()> {
-    let mut out = NamedTensors::default();
+    let mut out = Stream::default();
     put(&mut out, "train", &split.train);
+    put(&mut out, "test.history", &split.test.history);
     put_set(&mut out, "test", &split.test);
     if let Some(validation) = &split.validation {
+        if !Arc::ptr_eq(&validation.history, &split.train) {
+            put(&mut out, "validation.history", &validation.history);
+        }
         put_set(&mut out, "validation", validation);
     }
     let protocol = serde_json::to_string(&split.protocol).context("cannot write the protocol")?;
     out.metadata.insert("protocol".into(), protocol);
-    out.save_burnpack(&file(run))
+    out.save(&file(run))
 }
 
-fn put_set(out: &mut NamedTensors, part: &str, set: &EvalSet) {
-    put(out, &format!("{part}.history"), &set.history);
-    put(out, &format!("{part}.targets"), &set.targets);
+fn put_set(out: &mut Stream, part: &str, set: &EvalSet) {
+    put(
+        out,
+        &format!("{part}.targets"),
+        &Arc::new(set.targets.clone()),
+    );
     if let Some(candidates) = &set.candidates {
-        put(out, &format!("{part}.candidates"), candidates);
+        let candidates = Arc::new(candidates.clone());
+        put(out, &format!("{part}.candidates"), &candidates);
     }
 }
 
-fn put(out: &mut NamedTensors, name: &str, log: &Interactions) {
-    let offsets = log.offsets.iter().map(|o| *o as i64).collect();
-    out.insert_i64(&format!("{name}.offsets"), offsets);
-    out.insert_u32(&format!("{name}.items"), log.items.clone());
-    if let Some(weights) = &log.weights {
-        out.insert_f32(
-            &format!("{name}.weights"),
-            &[weights.len()],
-            weights.clone(),
-        );
+fn put(out: &mut Stream, name: &str, log: &Arc<Interactions>) {
+    let key = |column: &str| format!("{name}.{column}");
+    out.add(&key("offsets"), log, |l| Slice::Offsets(&l.offsets));
+    out.add(&key("items"), log, |l| Slice::U32(&l.items));
+    if log.weights.is_some() {
+        out.add(&key("weights"), log, |l| {
+            Slice::F32(l.weights.as_deref().unwrap_or_default())
+        });
     }
-    if let Some(timestamps) = &log.timestamps {
-        out.insert_i64(&format!("{name}.timestamps"), timestamps.clone());
+    if let Some(times) = &log.timestamps {
+        if let Stored::Narrow(base, _) = times.stored() {
+            out.metadata.insert(key("time_base"), base.to_string());
+        }
+        out.add(&key("timestamps"), log, |l| {
+            match l.timestamps.as_ref().map(Times::stored) {
+                Some(Stored::Narrow(_, v)) => Slice::U32(v),
+                Some(Stored::Wide(v)) => Slice::I64(v),
+                None => Slice::I64(&[]),
+            }
+        });
     }
 }
 
 /// Reads the split of a run and checks it against the counts of its ids.
 pub(super) fn read(run: &Path, num_users: usize, num_items: usize) -> Result<Split> {
     let path = file(run);
-    let named = NamedTensors::load_burnpack(&path)?;
-    let reader = Reader {
-        named: &named,
+    let mut reader = Reader {
+        named: NamedTensors::load_burnpack(&path)?,
         num_users,
         num_items,
     };
@@ -60,23 +76,32 @@ pub(super) fn read(run: &Path, num_users: usize, num_items: usize) -> Result<Spl
         .with_context(|| format!("{} is damaged", path.display()))
 }
 
-struct Reader<'a> {
-    named: &'a NamedTensors,
+struct Reader {
+    named: NamedTensors,
     num_users: usize,
     num_items: usize,
 }
 
-impl Reader<'_> {
-    fn split(&self) -> Result<Split> {
+impl Reader {
+    fn split(&mut self) -> Result<Split> {
         let protocol = self.named.metadata.get("protocol");
+        let protocol = serde_json::from_str(protocol.context("the protocol is missing")?)?;
+        let train = Arc::new(self.log("train")?);
+        let history = match self.has("validation.history") {
+            true => Arc::new(self.log("validation.history")?),
+            false => Arc::clone(&train),
+        };
         Ok(Split {
-            train: self.log("train")?,
+            train,
             validation: self
                 .has("validation.targets")
-                .then(|| self.set("validation"))
+                .then(|| self.set("validation", history))
                 .transpose()?,
-            test: self.set("test")?,
-            protocol: serde_json::from_str(protocol.context("the protocol is missing")?)?,
+            test: {
+                let history = Arc::new(self.log("test.history")?);
+                self.set("test", history)?
+            },
+            protocol,
         })
     }
 
@@ -84,10 +109,10 @@ impl Reader<'_> {
         self.named.tensors.contains_key(&format!("{name}.offsets"))
     }
 
-    fn set(&self, part: &str) -> Result<EvalSet> {
+    fn set(&mut self, part: &str, history: Arc<Interactions>) -> Result<EvalSet> {
         let candidates = format!("{part}.candidates");
         Ok(EvalSet {
-            history: self.log(&format!("{part}.history"))?,
+            history,
             targets: self.log(&format!("{part}.targets"))?,
             candidates: self
                 .has(&candidates)
@@ -96,22 +121,38 @@ impl Reader<'_> {
         })
     }
 
-    fn log(&self, name: &str) -> Result<Interactions> {
+    /// Takes a column over; `None` where there is none.
+    fn column(&mut self, name: &str) -> Result<Option<Values>> {
+        let there = self.named.tensors.contains_key(name);
+        there.then(|| self.named.take(name)).transpose()
+    }
+
+    fn log(&mut self, name: &str) -> Result<Interactions> {
         let key = |column: &str| format!("{name}.{column}");
-        let there = |column: &str| self.named.tensors.contains_key(&key(column));
-        let items = self.named.u32(&key("items"))?.to_vec();
+        let Values::U32(items) = self.named.take(&key("items"))? else {
+            bail!("the items of `{name}` are no indices");
+        };
+        let weights = match self.column(&key("weights"))? {
+            None => None,
+            Some(Values::F32(weights)) => Some(weights),
+            Some(_) => bail!("the weights of `{name}` are no numbers"),
+        };
+        let timestamps = match self.column(&key("timestamps"))? {
+            None => None,
+            Some(Values::I64(times)) => Some(Times::from(times)),
+            Some(Values::U32(beyond)) => {
+                let base = self.named.metadata.get(&key("time_base"));
+                let base = base.context("the first timestamp is missing")?.parse()?;
+                Some(Times::narrow(base, beyond))
+            }
+            Some(Values::F32(_)) => bail!("the timestamps of `{name}` are no integers"),
+        };
         let len = items.len();
-        let weights = there("weights")
-            .then(|| self.named.f32(&key("weights"), &[len]))
-            .transpose()?;
-        let timestamps = there("timestamps")
-            .then(|| self.named.i64(&key("timestamps")))
-            .transpose()?;
         let log = Interactions {
             offsets: self.offsets(&key("offsets"), len)?,
             items,
-            weights: weights.map(<[f32]>::to_vec),
-            timestamps: timestamps.map(<[i64]>::to_vec),
+            weights,
+            timestamps,
             num_items: self.num_items,
         };
         ensure!(
@@ -120,8 +161,9 @@ impl Reader<'_> {
             self.num_items
         );
         ensure!(
-            log.timestamps.as_ref().is_none_or(|t| t.len() == len),
-            "`{name}` has another number of timestamps than of items"
+            log.timestamps.as_ref().is_none_or(|t| t.len() == len)
+                && log.weights.as_ref().is_none_or(|w| w.len() == len),
+            "`{name}` has another number of timestamps or weights than of items"
         );
         Ok(log)
     }
@@ -155,19 +197,19 @@ mod tests {
             offsets: offsets.to_vec(),
             items: items.to_vec(),
             weights: Some(items.iter().map(|i| *i as f32 + 0.5).collect()),
-            timestamps: None,
+            timestamps: Some(items.iter().map(|i| 7 * i64::from(*i) - 9).collect()),
             num_items: 4,
         }
     }
 
     fn sample() -> Split {
         let set = EvalSet {
-            history: log(&[0, 1, 2], &[0, 1]),
+            history: log(&[0, 1, 2], &[0, 1]).into(),
             targets: log(&[0, 1, 1], &[2]),
             candidates: Some(log(&[0, 1, 1], &[3])),
         };
         Split {
-            train: log(&[0, 1, 2], &[0, 1]),
+            train: log(&[0, 1, 2], &[0, 1]).into(),
             validation: None,
             test: set,
             protocol: SplitProtocol {
@@ -187,6 +229,31 @@ mod tests {
         assert_eq!(back.test.candidates, sample().test.candidates);
         assert_eq!(back.protocol, sample().protocol);
         assert!(back.validation.is_none());
+    }
+
+    #[test]
+    fn a_validation_history_is_shared_with_training_or_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let train = sample().train;
+        for history in [Arc::clone(&train), log(&[0, 1, 1], &[3]).into()] {
+            let validation = EvalSet {
+                history: Arc::clone(&history),
+                targets: log(&[0, 0, 1], &[1]),
+                candidates: None,
+            };
+            let split = Split {
+                train: Arc::clone(&train),
+                validation: Some(validation),
+                ..sample()
+            };
+            write(dir.path(), &split).unwrap();
+            let back = read(dir.path(), 2, 4).unwrap();
+            let validation = back.validation.unwrap();
+            assert_eq!(validation.history, history);
+            assert_eq!(validation.targets.items, [1]);
+            let shared = Arc::ptr_eq(&history, &train);
+            assert_eq!(Arc::ptr_eq(&validation.history, &back.train), shared);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn the_program_lists_its_commands() {
       train        Train a model, judge it beside popularity, and keep it in a run directory
       eval         Judge the model of a run, from its directory alone
       recommend    Recommend items to users of a run, or to somebody it never saw
-      data         Fetch public data sets, and look at data
+      data         Fetch public data sets, draw synthetic ones, and look at data
       devices      List the adapters that wgpu sees, and what `--device auto` takes
       models       List the models with their parameters, defaults and papers
       metrics      List the metrics with their formulas and papers
@@ -49,6 +49,7 @@ fn every_command_has_examples() {
         "data",
         "data fetch",
         "data stats",
+        "data synth",
         "devices",
         "models",
         "metrics",

@@ -5,6 +5,7 @@ mod flow;
 mod help;
 mod interrupt;
 mod runs;
+mod synth;
 
 use assert_cmd::Command;
 use std::fmt::Write;

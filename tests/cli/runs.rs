@@ -19,7 +19,7 @@ fn a_later_version() {
     let text = sandbox.read("run/run.json");
     sandbox.write(
         "run/run.json",
-        &text.replace("\"format\": 1", "\"format\": 9"),
+        &text.replace("\"format\": 2", "\"format\": 9"),
     );
     let error = sandbox.fails("eval --run run");
     assert!(

@@ -171,6 +171,17 @@ impl TimeReader {
         Ok(Some(raw))
     }
 
+    /// Whether the times that follow are read like those so far.
+    pub fn is_settled(&self) -> bool {
+        self.numeric.is_some()
+    }
+
+    /// Takes note of what a reader of another part of the file saw.
+    pub fn absorb(&mut self, other: &Self) {
+        self.numeric = self.numeric.or(other.numeric);
+        self.largest = self.largest.max(other.largest);
+    }
+
     /// What makes seconds of the raw times.
     pub fn divisor(&self) -> i64 {
         let milliseconds = match self.unit {

@@ -1,13 +1,14 @@
 //! From rows of cells to the dense columns of a [`Log`].
 
-use crate::data::config::{Column, DataConfig, Shared, SourceConfig};
 use crate::data::dataset::{Log, Part};
 use crate::data::read::cell::{Cell, Id, TimeReader};
-use crate::data::read::schema::{Header, ITEM_NAMES, RATING_NAMES, TIMESTAMP_NAMES, USER_NAMES};
-use crate::data::read::table::{Layout, RowSink, read_table};
+use crate::data::read::schema::Header;
+use crate::data::read::source::{Slots, Source};
+use crate::data::read::table::{Parallel, RowSink, read_table_parallel};
 use crate::data::read::vocabulary::Vocabulary;
 use crate::suggest::did_you_mean;
 use anyhow::{Context, Result, bail, ensure};
+use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -46,20 +47,19 @@ impl LogBuilder {
     /// split, for all of them or for none.
     ///
     /// # Errors
-    /// As [`read_table`].
+    /// As [`read_table_parallel`].
     pub fn add_file(&mut self, path: &Path, source: &Source<'_>, part: Option<Part>) -> Result<()> {
         let start = self.log.len();
         let time = TimeReader::new(source.config.timestamp_unit.unwrap_or_default());
         let mut sink = FileSink {
-            builder: self,
+            builder: &mut *self,
             source,
             part,
             slots: Slots::default(),
             platform: None,
             time,
-            event_weights: source.config.event_weights.clone().unwrap_or_default(),
         };
-        let malformed = read_table(path, &source.layout, &mut sink)?;
+        let malformed = read_table_parallel(path, &source.layout, &mut sink)?;
         let divisor = sink.time.divisor();
         self.malformed += malformed;
         if let Some(times) = &mut self.log.timestamps
@@ -114,6 +114,47 @@ impl LogBuilder {
         Ok(())
     }
 
+    /// Without rows, for those of the same file as the last of these.
+    fn part(&self) -> Self {
+        let log = &self.log;
+        Self {
+            log: Log {
+                users: Vec::new(),
+                items: Vec::new(),
+                weights: log.weights.as_ref().map(|_| Vec::new()),
+                timestamps: log.timestamps.as_ref().map(|_| Vec::new()),
+                platforms: log.platforms.as_ref().map(|_| Vec::new()),
+                parts: log.parts.as_ref().map(|_| Vec::new()),
+            },
+            ..Self::new()
+        }
+    }
+
+    /// Takes over the rows of a part.
+    fn join(&mut self, part: Self) -> Result<()> {
+        let users = self.users.absorb(part.users)?;
+        let items = self.items.absorb(part.items)?;
+        let names = part.platforms.iter();
+        let platforms: Vec<u16> = names.map(|n| self.platform(n)).collect::<Result<_>>()?;
+        let (log, new) = (&mut self.log, part.log);
+        log.users
+            .extend(new.users.iter().map(|c| users[*c as usize]));
+        log.items
+            .extend(new.items.iter().map(|c| items[*c as usize]));
+        append(&mut log.weights, new.weights);
+        append(&mut log.timestamps, new.timestamps);
+        let codes = new.platforms.map(|codes| {
+            let codes = codes.into_iter();
+            codes.map(|c| platforms[c as usize]).collect()
+        });
+        append(&mut log.platforms, codes);
+        append(&mut log.parts, new.parts);
+        self.rows += part.rows;
+        self.nulls += part.nulls;
+        self.weightless += part.weightless;
+        Ok(())
+    }
+
     fn platform(&mut self, name: &str) -> Result<u16> {
         let known = self.platforms.iter().position(|p| p == name);
         let code = known.unwrap_or_else(|| {
@@ -124,133 +165,20 @@ impl LogBuilder {
     }
 }
 
-/// A source, ready to be read.
-pub struct Source<'a> {
-    pub config: &'a SourceConfig,
-    pub layout: Layout,
-    /// `data` or `data.source`, for messages.
-    key: &'static str,
-    /// Whether the rows are labeled with the name of the source.
-    labeled: bool,
-    /// Set before the ids that are not shared with other sources.
-    user_prefix: Option<String>,
-    item_prefix: Option<String>,
-}
-
-impl<'a> Source<'a> {
-    pub fn new(config: &'a SourceConfig, data: &DataConfig) -> Result<Self> {
-        let several = data.source.len() > 1;
-        ensure!(
-            !several || config.name.is_some(),
-            "each [[data.source]] needs a name when there are several"
-        );
-        let prefix = |own: bool| {
-            let name = config.name.as_ref().filter(|_| several && own);
-            name.map(|n| format!("{n}:"))
-        };
-        let columns = [
-            &config.user,
-            &config.item,
-            &config.rating,
-            &config.timestamp,
-            &config.event,
-            &config.platform,
-        ];
-        let by_name = |c: &&Option<Column>| matches!(c, Some(Column::Name(n)) if !n.is_empty());
-        Ok(Self {
-            config,
-            layout: Layout {
-                format: config.format,
-                delimiter: config.delimiter.clone(),
-                header: config.header,
-                quote: config.quote,
-                escape: config.escape,
-                encoding: config.encoding.unwrap_or_default(),
-                columns_by_name: columns.iter().any(by_name),
-                usual_names: vec![USER_NAMES, ITEM_NAMES],
-                malformed: data.clean.malformed,
-            },
-            key: if data.source.is_empty() {
-                "data"
-            } else {
-                "data.source"
-            },
-            labeled: several && config.platform.is_none(),
-            user_prefix: prefix(data.shared == Shared::Items),
-            item_prefix: prefix(data.shared == Shared::Users),
-        })
-    }
-
-    fn slots(&self, header: &Header, wanted: &mut Vec<usize>) -> Result<Slots> {
-        let (c, key) = (self.config, self.key);
-        let named = |column: &str| format!("{key}.{column}");
-        let mut slot = |column: Option<usize>| {
-            column.map(|i| {
-                wanted.push(i);
-                wanted.len() - 1
-            })
-        };
-        let optional = |column: &str, given: &Option<Column>, usual: &[&str]| {
-            header.find_or_guess(&named(column), given.as_ref(), usual)
-        };
-        slot(Some(header.require(
-            &named("user"),
-            c.user.as_ref(),
-            USER_NAMES,
-            0,
-        )?));
-        slot(Some(header.require(
-            &named("item"),
-            c.item.as_ref(),
-            ITEM_NAMES,
-            1,
-        )?));
-        let event = slot(optional("event", &c.event, &[])?);
-        let rating_names = if event.is_some() { &[] } else { RATING_NAMES };
-        let slots = Slots {
-            event,
-            rating: slot(optional("rating", &c.rating, rating_names)?),
-            timestamp: slot(optional("timestamp", &c.timestamp, TIMESTAMP_NAMES)?),
-            platform: slot(optional("platform", &c.platform, &[])?),
-            labeled: self.labeled,
-        };
-        ensure!(
-            slots.event.is_none() || c.event_weights.as_ref().is_some_and(|w| !w.is_empty()),
-            "{key}.event needs {key}.event_weights, e.g. {{ view = 1, cart = 2, purchase = 4 }}"
-        );
-        Ok(slots)
+fn append<T>(column: &mut Option<Vec<T>>, new: Option<Vec<T>>) {
+    if let (Some(column), Some(mut new)) = (column, new) {
+        column.append(&mut new);
     }
 }
 
-/// Where each value stands among the cells of a row; user and item are the
-/// first two.
-#[derive(Clone, Copy, Default)]
-struct Slots {
-    event: Option<usize>,
-    rating: Option<usize>,
-    timestamp: Option<usize>,
-    platform: Option<usize>,
-    labeled: bool,
-}
-
-impl Slots {
-    fn weighted(&self) -> bool {
-        self.rating.is_some() || self.event.is_some()
-    }
-
-    fn labeled(&self) -> bool {
-        self.labeled || self.platform.is_some()
-    }
-}
-
-struct FileSink<'a> {
-    builder: &'a mut LogBuilder,
+/// `B` is a [`LogBuilder`] of its own, for a part of the file, or borrowed.
+struct FileSink<'a, B> {
+    builder: B,
     source: &'a Source<'a>,
     part: Option<Part>,
     slots: Slots,
     platform: Option<u16>,
     time: TimeReader,
-    event_weights: BTreeMap<String, f32>,
 }
 
 /// What a row says beside its ids.
@@ -259,15 +187,16 @@ struct Values {
     timestamp: Option<i64>,
 }
 
-impl RowSink for FileSink<'_> {
+impl<B: BorrowMut<LogBuilder>> RowSink for FileSink<'_, B> {
     fn begin(&mut self, header: &Header) -> Result<Vec<usize>> {
         let mut wanted = Vec::new();
         self.slots = self.source.slots(header, &mut wanted)?;
-        self.builder.prepare(header, &self.slots, self.part)?;
+        let builder = self.builder.borrow_mut();
+        builder.prepare(header, &self.slots, self.part)?;
         if self.source.labeled
             && let Some(name) = &self.source.config.name
         {
-            self.platform = Some(self.builder.platform(name)?);
+            self.platform = Some(builder.platform(name)?);
         }
         Ok(wanted)
     }
@@ -277,7 +206,7 @@ impl RowSink for FileSink<'_> {
             Ok(values) => values,
             Err(what) => return Ok(Err(what)),
         };
-        let (source, builder) = (self.source, &mut *self.builder);
+        let (source, builder) = (self.source, self.builder.borrow_mut());
         builder.rows += 1;
         let user = encode(&mut builder.users, cells[0], source.user_prefix.as_deref())?;
         let item = encode(&mut builder.items, cells[1], source.item_prefix.as_deref())?;
@@ -296,7 +225,35 @@ impl RowSink for FileSink<'_> {
     }
 }
 
-impl FileSink<'_> {
+impl<'a> Parallel for FileSink<'a, &mut LogBuilder> {
+    type Part = FileSink<'a, LogBuilder>;
+
+    fn part(&self) -> Option<Self::Part> {
+        if self.slots.timestamp.is_some() && !self.time.is_settled() {
+            return None;
+        }
+        let mut builder = self.builder.part();
+        let platform = self.platform.map(|code| {
+            builder.platforms = vec![self.builder.platforms[usize::from(code)].clone()];
+            0
+        });
+        Some(FileSink {
+            builder,
+            source: self.source,
+            part: self.part,
+            slots: self.slots,
+            platform,
+            time: self.time,
+        })
+    }
+
+    fn join(&mut self, part: Self::Part) -> Result<()> {
+        self.time.absorb(&part.time);
+        self.builder.join(part.builder)
+    }
+}
+
+impl<B: BorrowMut<LogBuilder>> FileSink<'_, B> {
     /// `None` where a cell is empty.
     fn values(&mut self, cells: &[Cell<'_>]) -> Result<Option<Values>, String> {
         let mut weight = None;
@@ -331,8 +288,11 @@ impl FileSink<'_> {
     }
 
     fn event_weight(&self, name: &str) -> Result<f32, String> {
-        self.event_weights.get(name).copied().ok_or_else(|| {
-            let known: Vec<&str> = self.event_weights.keys().map(String::as_str).collect();
+        let weights = self.source.config.event_weights.as_ref();
+        let weight = weights.and_then(|w| w.get(name)).copied();
+        weight.ok_or_else(|| {
+            let known = weights.into_iter().flat_map(BTreeMap::keys);
+            let known: Vec<&str> = known.map(String::as_str).collect();
             format!(
                 "event `{name}` is not in event_weights ({}){}",
                 known.join(", "),
@@ -343,12 +303,12 @@ impl FileSink<'_> {
 
     fn push(&mut self, user: u32, item: u32, values: &Values, cells: &[Cell<'_>]) -> Result<()> {
         let platform = match self.slots.platform.map(|i| cells[i]) {
-            Some(Cell::Str(name)) => Some(self.builder.platform(name.trim())?),
-            Some(Cell::Int(n)) => Some(self.builder.platform(&n.to_string())?),
+            Some(Cell::Str(name)) => Some(self.builder.borrow_mut().platform(name.trim())?),
+            Some(Cell::Int(n)) => Some(self.builder.borrow_mut().platform(&n.to_string())?),
             Some(other) => bail!("{other:?} is no name of a platform"),
             None => self.platform,
         };
-        let log = &mut self.builder.log;
+        let log = &mut self.builder.borrow_mut().log;
         log.users.push(user);
         log.items.push(item);
         if let Some(weights) = &mut log.weights {

@@ -3,14 +3,18 @@
 use crate::data::clean::Malformed;
 use crate::data::read::cell::Cell;
 use crate::data::read::schema::Header;
-use crate::data::read::table::{BadRows, RowSink};
+use crate::data::read::table::{BadRows, Parallel, RowSink};
 use anyhow::{Context, Result, bail};
 use polars::prelude::*;
+use rayon::prelude::*;
 use std::fs::File;
 use std::path::Path;
 
-/// Bounds what is decoded at a time.
-const SLICE: usize = 1 << 22;
+/// Rows that are decoded at a time, and the first of them.
+const SLICE: usize = 1 << 18;
+const FIRST: usize = 1 << 10;
+/// Bounds the slices in memory on machines of many cores.
+const MOST: usize = 16;
 
 /// Reads a Parquet file into `sink`; the number of malformed rows that were
 /// dropped.
@@ -18,46 +22,118 @@ const SLICE: usize = 1 << 22;
 /// # Errors
 /// As [`super::table::read_table`], with 1-based rows instead of lines.
 pub fn read(path: &Path, malformed: Malformed, sink: &mut dyn RowSink) -> Result<usize> {
-    let inner = || -> Result<(Header, usize)> {
-        let mut reader = ParquetReader::new(File::open(path)?);
-        let schema = reader.schema()?;
-        let names: Vec<String> = schema.iter_names().map(ToString::to_string).collect();
-        let mut header = Header::new(path, names.len());
-        header.names = Some(names);
-        Ok((header, reader.num_rows()?))
-    };
-    let (header, rows) = inner().with_context(|| format!("cannot read {}", path.display()))?;
-    let wanted = sink.begin(&header)?;
+    let (table, rows) = Table::open(path, sink)?;
     let mut bad = BadRows::new(path, malformed, "row");
-    let names = header.names.unwrap_or_default();
-    let selected: Vec<String> = wanted.iter().map(|&i| names[i].clone()).collect();
     for start in (0..rows).step_by(SLICE) {
-        let frame = slice(path, &selected, start)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let columns: Vec<Values> = selected
-            .iter()
-            .map(|name| Values::new(frame.column(name)?.as_materialized_series()))
-            .collect::<Result<_>>()
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let mut cells = vec![Cell::Null; columns.len()];
-        for row in 0..frame.height() {
-            for (cell, column) in cells.iter_mut().zip(&columns) {
-                *cell = column.cell(row);
-            }
-            bad.note(start + row + 1, sink.row(&cells)?);
+        table.deliver(start, SLICE.min(rows - start), &mut bad, sink)?;
+    }
+    bad.finish()
+}
+
+/// [`read`] on all cores; what comes of it is the same.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_parallel<S: Parallel>(
+    path: &Path,
+    malformed: Malformed,
+    sink: &mut S,
+) -> Result<usize> {
+    let (table, rows) = Table::open(path, sink)?;
+    let mut bad = BadRows::new(path, malformed, "row");
+    let mut start = 0;
+    let mut len = FIRST;
+    while start < rows {
+        let mut parts = Vec::new();
+        while parts.len() < rayon::current_num_threads().min(MOST) && start < rows {
+            let Some(part) = sink.part().filter(|_| start > 0) else {
+                break;
+            };
+            // Slices end where groups of rows usually do.
+            len = (SLICE - start % SLICE).min(rows - start);
+            parts.push((start, len, part));
+            start += len;
+        }
+        if parts.is_empty() {
+            len = len.min(rows - start);
+            table.deliver(start, len, &mut bad, sink)?;
+            start += len;
+            continue;
+        }
+        let parse = |(start, len, mut part): (usize, usize, S::Part)| -> Result<_> {
+            let mut bad = BadRows::new(path, malformed, "row");
+            table.deliver(start, len, &mut bad, &mut part)?;
+            Ok((part, bad))
+        };
+        let parsed: Vec<Result<_>> = parts.into_par_iter().map(parse).collect();
+        for parsed in parsed {
+            let (part, found) = parsed?;
+            sink.join(part)?;
+            bad.absorb(found, 0);
         }
     }
     bad.finish()
 }
 
-fn slice(path: &Path, columns: &[String], start: usize) -> Result<DataFrame> {
-    let mut distinct = columns.to_vec();
-    distinct.sort();
-    distinct.dedup();
-    Ok(ParquetReader::new(File::open(path)?)
-        .with_columns(Some(distinct))
-        .with_slice(Some((start, SLICE)))
-        .finish()?)
+/// A file and the columns that are read of it.
+struct Table<'a> {
+    path: &'a Path,
+    columns: Vec<String>,
+}
+
+impl<'a> Table<'a> {
+    /// The table, and its number of rows.
+    fn open(path: &'a Path, sink: &mut dyn RowSink) -> Result<(Self, usize)> {
+        let inner = || -> Result<(Header, usize)> {
+            let mut reader = ParquetReader::new(File::open(path)?);
+            let schema = reader.schema()?;
+            let names: Vec<String> = schema.iter_names().map(ToString::to_string).collect();
+            let mut header = Header::new(path, names.len());
+            header.names = Some(names);
+            Ok((header, reader.num_rows()?))
+        };
+        let (header, rows) = inner().with_context(|| format!("cannot read {}", path.display()))?;
+        let wanted = sink.begin(&header)?;
+        let names = header.names.unwrap_or_default();
+        let columns = wanted.iter().map(|&i| names[i].clone()).collect();
+        Ok((Self { path, columns }, rows))
+    }
+
+    /// Decodes some rows and gives them to `sink`.
+    fn deliver(
+        &self,
+        start: usize,
+        len: usize,
+        bad: &mut BadRows<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        let decode = || -> Result<(usize, Vec<Values>)> {
+            let frame = self.slice(start, len)?;
+            let values = |name: &String| Values::new(frame.column(name)?.as_materialized_series());
+            let columns = self.columns.iter().map(values).collect::<Result<_>>()?;
+            Ok((frame.height(), columns))
+        };
+        let (height, columns) =
+            decode().with_context(|| format!("cannot read {}", self.path.display()))?;
+        let mut cells = vec![Cell::Null; columns.len()];
+        for row in 0..height {
+            for (cell, column) in cells.iter_mut().zip(&columns) {
+                *cell = column.cell(row);
+            }
+            bad.note(start + row + 1, sink.row(&cells)?);
+        }
+        Ok(())
+    }
+
+    fn slice(&self, start: usize, len: usize) -> Result<DataFrame> {
+        let mut distinct = self.columns.clone();
+        distinct.sort();
+        distinct.dedup();
+        Ok(ParquetReader::new(File::open(self.path)?)
+            .with_columns(Some(distinct))
+            .with_slice(Some((start, len)))
+            .finish()?)
+    }
 }
 
 /// A column in one of the forms that a cell has.

@@ -10,7 +10,7 @@ use crate::data::read::fields::{Quoted, Splitter};
 use crate::data::read::files;
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
-use std::io::BufRead;
+use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// A quote that is still open after this many lines was a stray one.
@@ -27,6 +27,13 @@ pub struct Records {
     line: usize,
 }
 
+/// Whole lines out of a file.
+pub struct Block {
+    pub bytes: Vec<u8>,
+    /// Number of lines before them.
+    pub first: usize,
+}
+
 /// What is wrong with one row.
 pub type Malformed = String;
 
@@ -41,6 +48,66 @@ impl Records {
             fields: Vec::new(),
             line: 0,
         })
+    }
+
+    /// The records of a block of whole lines from somewhere in a file; lines
+    /// are counted from 1.
+    pub fn of_block(block: Vec<u8>, path: &Path, encoding: Encoding, splitter: Splitter) -> Self {
+        Self {
+            lines: Lines {
+                reader: Box::new(Cursor::new(block)),
+                path: path.to_path_buf(),
+                encoding,
+                number: 0,
+                at_start: false,
+                given_back: VecDeque::new(),
+            },
+            splitter,
+            text: String::new(),
+            fields: Vec::new(),
+            line: 0,
+        }
+    }
+
+    /// The next whole lines, at least `size` bytes of them where there are so
+    /// many; empty at the end. They are counted as read.
+    ///
+    /// # Errors
+    /// The file cannot be read further.
+    pub fn take_block(&mut self, size: usize) -> Result<Block> {
+        let (first, mut bytes) = (self.lines.number, Vec::new());
+        for line in self.lines.given_back.drain(..) {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+        }
+        let reader = &mut self.lines.reader;
+        let read = Read::take(&mut *reader, size as u64)
+            .read_to_end(&mut bytes)
+            .and_then(|_| reader.read_until(b'\n', &mut bytes));
+        read.with_context(|| {
+            let path = self.lines.path.display();
+            format!("cannot read {path} after line {first}")
+        })?;
+        let ends = bytes.iter().filter(|b| **b == b'\n').count();
+        self.lines.number += ends + usize::from(bytes.last().is_some_and(|b| *b != b'\n'));
+        Ok(Block { bytes, first })
+    }
+
+    /// Puts a block back that was taken last.
+    pub fn give_back(&mut self, block: Block) {
+        let rest = std::mem::replace(&mut self.lines.reader, Box::new(std::io::empty()));
+        self.lines.reader = Box::new(Cursor::new(block.bytes).chain(rest));
+        self.lines.number = block.first;
+    }
+
+    /// Whether a record may go on beyond a line of this block.
+    pub fn may_span_lines(&self, block: &Block) -> bool {
+        matches!(self.splitter, Splitter::Quoted(_)) && block.bytes.contains(&b'"')
+    }
+
+    /// How the fields are set apart.
+    pub fn splitter(&self) -> &Splitter {
+        &self.splitter
     }
 
     /// Moves to the next record that is not blank; `None` at the end.
@@ -139,6 +206,8 @@ struct Lines {
     encoding: Encoding,
     /// 1-based number of the last line that was handed out.
     number: usize,
+    /// Whether the first line is that of the file.
+    at_start: bool,
     given_back: VecDeque<String>,
 }
 
@@ -149,6 +218,7 @@ impl Lines {
             path: path.to_path_buf(),
             encoding,
             number: 0,
+            at_start: true,
             given_back: VecDeque::new(),
         })
     }
@@ -182,7 +252,7 @@ impl Lines {
         while bytes.last().is_some_and(|b| *b == b'\n' || *b == b'\r') {
             bytes.pop();
         }
-        if self.number == 1 && bytes.starts_with("\u{feff}".as_bytes()) {
+        if self.number == 1 && self.at_start && bytes.starts_with("\u{feff}".as_bytes()) {
             bytes.drain(..3);
         }
         Ok(Some(decode(bytes, self.encoding).map(|line| *text = line)))

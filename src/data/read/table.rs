@@ -1,5 +1,10 @@
 //! Any file as a table: a header, and rows of cells for whoever asked.
 
+mod bad_rows;
+mod blocks;
+
+pub use bad_rows::BadRows;
+
 use crate::data::clean::Malformed;
 use crate::data::config::{Encoding, Format};
 use crate::data::read::cell::Cell;
@@ -42,6 +47,46 @@ pub trait RowSink {
     fn row(&mut self, cells: &[Cell<'_>]) -> Result<Result<(), String>>;
 }
 
+/// A sink that can take the parts of a file side by side.
+pub trait Parallel: RowSink + Sized {
+    type Part: RowSink + Send;
+
+    /// One that takes rows of the same file on its own; `None` as long as the
+    /// rows so far do not say how to read the others.
+    fn part(&self) -> Option<Self::Part>;
+
+    /// Takes over what a part took, in the order of the file.
+    ///
+    /// # Errors
+    /// What no other row can mend.
+    fn join(&mut self, part: Self::Part) -> Result<()>;
+}
+
+/// [`read_table`] on all cores; what comes of it is the same.
+///
+/// # Errors
+/// As [`read_table`].
+pub fn read_table_parallel(
+    path: &Path,
+    layout: &Layout,
+    sink: &mut impl Parallel,
+) -> Result<usize> {
+    let format = match layout.format {
+        Some(format) => Some(format),
+        None => guess_format(path)?,
+    };
+    match format {
+        Some(Format::Parquet) => parquet::read_parallel(path, layout.malformed, sink),
+        Some(Format::UserItems) => read_table(path, layout, sink),
+        _ => {
+            let mut table = Delimited::open(path, layout, format)?;
+            let wanted = table.begin(sink)?;
+            blocks::read(&mut table, &wanted, sink)?;
+            table.bad.finish()
+        }
+    }
+}
+
 /// Reads a file into `sink`; the number of malformed rows that were dropped.
 ///
 /// # Errors
@@ -55,15 +100,17 @@ pub fn read_table(path: &Path, layout: &Layout, sink: &mut dyn RowSink) -> Resul
     if format == Some(Format::Parquet) {
         return parquet::read(path, layout.malformed, sink);
     }
-    let splitter = splitter(path, layout, format)?;
-    let mut records = Records::open(path, layout.encoding, splitter)?;
-    let mut bad = BadRows::new(path, layout.malformed, "line");
     if format == Some(Format::UserItems) {
+        let splitter = splitter(path, layout, format)?;
+        let mut records = Records::open(path, layout.encoding, splitter)?;
+        let mut bad = BadRows::new(path, layout.malformed, "line");
         read_user_items(path, &mut records, &mut bad, sink)?;
-    } else {
-        read_delimited(path, layout, format, &mut records, &mut bad, sink)?;
+        return bad.finish();
     }
-    bad.finish()
+    let mut table = Delimited::open(path, layout, format)?;
+    let wanted = table.begin(sink)?;
+    table.rest(&wanted, sink)?;
+    table.bad.finish()
 }
 
 fn guess_format(path: &Path) -> Result<Option<Format>> {
@@ -141,38 +188,75 @@ fn sniff_delimiter(path: &Path) -> Result<String> {
     }
 }
 
-fn read_delimited(
-    path: &Path,
-    layout: &Layout,
-    format: Option<Format>,
+/// A file of delimited text.
+struct Delimited<'a> {
+    path: &'a Path,
+    layout: &'a Layout,
+    recbole: bool,
+    records: Records,
+    /// The number of columns.
+    width: usize,
+    bad: BadRows<'a>,
+}
+
+impl<'a> Delimited<'a> {
+    fn open(path: &'a Path, layout: &'a Layout, format: Option<Format>) -> Result<Self> {
+        let splitter = splitter(path, layout, format)?;
+        Ok(Self {
+            path,
+            layout,
+            recbole: format == Some(Format::Recbole),
+            records: Records::open(path, layout.encoding, splitter)?,
+            width: 0,
+            bad: BadRows::new(path, layout.malformed, "line"),
+        })
+    }
+
+    /// Reads the first line; the columns that `sink` wants.
+    fn begin(&mut self, sink: &mut dyn RowSink) -> Result<Vec<usize>> {
+        let (path, layout, records) = (self.path, self.layout, &mut self.records);
+        let Some(first) = records.advance()? else {
+            bail!("{} is empty", path.display());
+        };
+        if let Err(what) = first {
+            bail!("{} line {}: {what}", path.display(), records.line());
+        }
+        let fields: Vec<&str> = records.fields().collect();
+        let has_header = layout.header.unwrap_or_else(|| {
+            self.recbole
+                || layout.columns_by_name
+                || looks_like_header(&fields, &layout.usual_names)
+        });
+        let header = if has_header {
+            Header::named(path, &fields, self.recbole)
+        } else {
+            Header::new(path, fields.len())
+        };
+        self.width = header.width;
+        let wanted = sink.begin(&header)?;
+        if !has_header {
+            let row = deliver(records, self.width, &wanted, sink)?;
+            self.bad.note(records.line(), row);
+        }
+        Ok(wanted)
+    }
+
+    /// Reads all rows that are left.
+    fn rest(&mut self, wanted: &[usize], sink: &mut dyn RowSink) -> Result<()> {
+        deliver_all(&mut self.records, self.width, wanted, &mut self.bad, sink)
+    }
+}
+
+fn deliver_all(
     records: &mut Records,
+    width: usize,
+    wanted: &[usize],
     bad: &mut BadRows<'_>,
     sink: &mut dyn RowSink,
 ) -> Result<()> {
-    let Some(first) = records.advance()? else {
-        bail!("{} is empty", path.display());
-    };
-    if let Err(what) = first {
-        bail!("{} line {}: {what}", path.display(), records.line());
-    }
-    let recbole = format == Some(Format::Recbole);
-    let fields: Vec<&str> = records.fields().collect();
-    let has_header = layout.header.unwrap_or_else(|| {
-        recbole || layout.columns_by_name || looks_like_header(&fields, &layout.usual_names)
-    });
-    let header = if has_header {
-        Header::named(path, &fields, recbole)
-    } else {
-        Header::new(path, fields.len())
-    };
-    let wanted = sink.begin(&header)?;
-    if !has_header {
-        let row = deliver(records, header.width, &wanted, sink)?;
-        bad.note(records.line(), row);
-    }
     while let Some(row) = records.advance()? {
         let row = match row {
-            Ok(()) => deliver(records, header.width, &wanted, sink)?,
+            Ok(()) => deliver(records, width, wanted, sink)?,
             Err(what) => Err(what),
         };
         bad.note(records.line(), row);
@@ -232,57 +316,4 @@ fn read_user_items(
         }
     }
     Ok(())
-}
-
-/// The malformed rows of one file.
-pub struct BadRows<'a> {
-    path: &'a Path,
-    policy: Malformed,
-    /// What rows are counted in: `line` or `row`.
-    unit: &'static str,
-    first: Option<(usize, String)>,
-    count: usize,
-}
-
-impl<'a> BadRows<'a> {
-    pub fn new(path: &'a Path, policy: Malformed, unit: &'static str) -> Self {
-        Self {
-            path,
-            policy,
-            unit,
-            first: None,
-            count: 0,
-        }
-    }
-
-    /// Keeps count; reading goes on, so that the error can say how many more
-    /// rows are bad.
-    pub fn note(&mut self, line: usize, row: Result<(), String>) {
-        if let Err(what) = row {
-            self.count += 1;
-            self.first.get_or_insert((line, what));
-        }
-    }
-
-    /// The number of bad rows, where they may be dropped.
-    ///
-    /// # Errors
-    /// Names the first bad row and counts the others.
-    pub fn finish(self) -> Result<usize> {
-        match self.first {
-            Some((line, what)) if self.policy == Malformed::Error => {
-                let more = match self.count - 1 {
-                    0 => String::new(),
-                    1 => " (and 1 more malformed row)".into(),
-                    n => format!(" (and {n} more malformed rows)"),
-                };
-                bail!(
-                    "{} {} {line}: {what}{more}; mend the file or set data.clean.malformed = \"drop\"",
-                    self.path.display(),
-                    self.unit
-                )
-            }
-            _ => Ok(self.count),
-        }
-    }
 }

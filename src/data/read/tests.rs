@@ -2,6 +2,7 @@
 
 mod formats;
 mod mistakes;
+mod parallel;
 mod real_data;
 
 use super::read;

@@ -75,6 +75,25 @@ impl Vocabulary {
         }
     }
 
+    /// Takes over the ids of another vocabulary in the order of their codes;
+    /// their codes here.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn absorb(&mut self, other: Self) -> Result<Vec<u32>> {
+        match other.index {
+            Index::Int(map) => {
+                let ids = map.in_order().into_iter();
+                ids.map(|id| self.encode(Id::Int(id))).collect()
+            }
+            Index::Str(map) => {
+                let ids = in_order(map).into_iter();
+                // Some may be integers that became text over there.
+                ids.map(|id| self.encode(Id::parse(&id))).collect()
+            }
+        }
+    }
+
     /// Turns integers into the same ids as text.
     fn widen(&mut self) {
         if let Index::Int(map) = &self.index {
@@ -115,12 +134,16 @@ impl Vocabulary {
         IdMap::new(match self.index {
             Index::Int(map) => ExternalIds::Int(map.in_order()),
             Index::Str(map) => {
-                let mut list: Vec<(Box<str>, u32)> = map.into_iter().collect();
-                list.sort_unstable_by_key(|(_, code)| *code);
-                ExternalIds::Str(list.into_iter().map(|(id, _)| id.into()).collect())
+                ExternalIds::Str(in_order(map).into_iter().map(Into::into).collect())
             }
         })
     }
+}
+
+fn in_order(map: HashMap<Box<str>, u32>) -> Vec<Box<str>> {
+    let mut list: Vec<(Box<str>, u32)> = map.into_iter().collect();
+    list.sort_unstable_by_key(|(_, code)| *code);
+    list.into_iter().map(|(id, _)| id).collect()
 }
 
 #[cfg(test)]
@@ -169,6 +192,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parts_make_the_same_vocabulary_as_the_whole(
+            parts in proptest::collection::vec(proptest::collection::vec("[0-9a]{1,2}", 0..20), 1..5),
+        ) {
+            let all: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+            let (whole, codes) = encode(&all);
+            let mut joined = Vocabulary::new("user");
+            let mut found = Vec::new();
+            for part in &parts {
+                let refs: Vec<&str> = part.iter().map(String::as_str).collect();
+                let (part, codes) = encode(&refs);
+                let new = joined.absorb(part).unwrap();
+                found.extend(codes.into_iter().map(|c| new[c as usize]));
+            }
+            prop_assert_eq!(found, codes);
+            let (joined, whole) = (joined.into_id_map(), whole.into_id_map());
+            prop_assert_eq!(joined.external_ids(), whole.external_ids());
+        }
+
         #[test]
         fn every_id_comes_back(ids in proptest::collection::vec("[0-9a]{1,3}", 1..60)) {
             let refs: Vec<&str> = ids.iter().map(String::as_str).collect();

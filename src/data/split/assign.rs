@@ -3,7 +3,7 @@
 use crate::data::dataset::{Log, Part};
 use crate::data::split::config::{Carve, Order, Plan, Select};
 use crate::data::split::shares::share_counts;
-use crate::data::split::time::UserRows;
+use crate::data::split::time::{UserRows, nth_smallest, time_order};
 use crate::seed::{Rng, Seed};
 use anyhow::{Context, Result, ensure};
 
@@ -25,8 +25,6 @@ const PARTS: [Role; 3] = [Role::Train, Role::Validation, Role::Test];
 /// The data in the forms that the rules need.
 pub(super) struct Rows<'a> {
     pub log: &'a Log,
-    /// Rows in time order, ties by input row; input order without timestamps.
-    pub order: &'a [u32],
     pub by_user: &'a UserRows,
     pub num_items: usize,
     pub seed: Seed,
@@ -65,7 +63,7 @@ pub(super) fn assign(plan: &Plan, rows: &Rows<'_>) -> Result<Vec<Role>> {
             }
         }
         Plan::Ratio(ratios) => {
-            let mut all: Vec<u32> = rows.order.to_vec();
+            let mut all = time_order(rows.log);
             rows.stream().shuffle(&mut all);
             cut(&all, ratios, &mut roles);
         }
@@ -112,12 +110,11 @@ fn leave_one_out(rows: &Rows<'_>, select: Select, roles: &mut [Role]) {
 
 fn time_by_ratio(rows: &Rows<'_>, ratios: [f64; 3], roles: &mut [Role]) -> Result<()> {
     let times = timestamps(rows)?;
-    let [train, validation, _] = share_counts(rows.order.len(), ratios);
+    let [train, validation, _] = share_counts(times.len(), ratios);
     // A moment, not a row, is the border: rows of one moment stay together.
-    let moment = |position: usize| {
-        rows.order
-            .get(position)
-            .map_or(i64::MAX, |&row| times[row as usize])
+    let moment = |position: usize| match position < times.len() {
+        true => nth_smallest(times, position),
+        false => i64::MAX,
     };
     time_by_date(rows, moment(train), moment(train + validation), roles)
 }

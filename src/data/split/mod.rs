@@ -4,6 +4,7 @@
 //! holds, a test query what train and validation hold, in time order. Ties in
 //! time, and logs without timestamps, keep the order of the input.
 
+mod assemble;
 mod assign;
 mod config;
 mod moment;
@@ -16,18 +17,20 @@ mod time;
 pub use config::{Order, Select, SplitConfig, SplitKind};
 pub use shares::share_counts;
 
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Log};
 use crate::data::interactions::Interactions;
 use crate::seed::Seed;
 use anyhow::{Result, ensure};
-use assign::{Role, Rows, assign};
+use assemble::assemble;
+use assign::{Rows, assign};
 use serde::{Deserialize, Serialize};
-use time::{UserRows, time_order};
+use std::sync::Arc;
+use time::UserRows;
 
 /// A data set divided.
 #[derive(Clone, Debug)]
 pub struct Split {
-    pub train: Interactions,
+    pub train: Arc<Interactions>,
     pub validation: Option<EvalSet>,
     pub test: EvalSet,
     pub protocol: SplitProtocol,
@@ -38,7 +41,7 @@ pub struct Split {
 pub struct EvalSet {
     /// What is known of each user at that moment, in time order: the query's
     /// history, masked when ranking.
-    pub history: Interactions,
+    pub history: Arc<Interactions>,
     /// What is held out.
     pub targets: Interactions,
     /// The only items to rank beside the targets, where the protocol gives
@@ -132,59 +135,42 @@ pub struct SplitProtocol {
 /// does not belong to the kind, a split that leaves no training interactions
 /// or no test users.
 pub fn split(dataset: &Dataset, config: &SplitConfig, seed: Seed) -> Result<Split> {
-    let log = &dataset.log;
+    divide(dataset.log.clone(), dataset, config, seed)
+}
+
+/// [`split`] that uses up the log of the data set, so that both need not
+/// stand in memory.
+///
+/// # Errors
+/// As [`split`].
+pub fn take_split(dataset: &mut Dataset, config: &SplitConfig, seed: Seed) -> Result<Split> {
+    divide(std::mem::take(&mut dataset.log), dataset, config, seed)
+}
+
+fn divide(log: Log, dataset: &Dataset, config: &SplitConfig, seed: Seed) -> Result<Split> {
     ensure!(!log.is_empty(), "there are no interactions to split");
     ensure!(
         u32::try_from(log.len()).is_ok(),
         "{} interactions are more than a split can hold (2^32)",
         log.len()
     );
-    let plan = config.plan(log)?;
-    let order = time_order(log);
-    let by_user = UserRows::new(log, &order, dataset.users.len());
+    let (num_users, num_items) = (dataset.users.len(), dataset.items.len());
+    let plan = config.plan(&log)?;
+    let by_user = UserRows::new(&log, num_users);
     let rows = Rows {
-        log,
-        order: &order,
+        log: &log,
         by_user: &by_user,
-        num_items: dataset.items.len(),
+        num_items,
         seed: config.seed.map_or(seed, Seed),
     };
     let roles = assign(&plan, &rows)?;
-    let mut split = assemble(dataset, &order, &roles);
+    let tie_rate = by_user.tie_rate(&log);
+    let has_time = log.timestamps.is_some();
+    let candidates = dataset.negatives.clone();
+    let mut split = assemble(log, by_user, roles, num_items, candidates);
     check(&split, &plan)?;
-    split.protocol = protocol::describe(&plan, dataset, &split, by_user.tie_rate(log));
+    split.protocol = protocol::describe(&plan, has_time, &split, tie_rate);
     Ok(split)
-}
-
-/// Builds the tables of all parts.
-fn assemble(dataset: &Dataset, order: &[u32], roles: &[Role]) -> Split {
-    let table = |wanted: &[Role]| {
-        let is_wanted = |row: &&u32| wanted.contains(&roles[**row as usize]);
-        let rows: Vec<u32> = order.iter().filter(is_wanted).copied().collect();
-        let columns = dataset.log.columns();
-        Interactions::from_rows(&rows, &columns, dataset.users.len(), dataset.items.len())
-    };
-    let validation = roles.contains(&Role::Validation).then(|| EvalSet {
-        history: table(&[Role::Train, Role::ValidationFoldIn]),
-        targets: table(&[Role::Validation]),
-        candidates: None,
-    });
-    let test = EvalSet {
-        history: table(&[
-            Role::Train,
-            Role::ValidationFoldIn,
-            Role::Validation,
-            Role::TestFoldIn,
-        ]),
-        targets: table(&[Role::Test]),
-        candidates: dataset.negatives.clone(),
-    };
-    Split {
-        train: table(&[Role::Train]),
-        validation,
-        test,
-        protocol: SplitProtocol::default(),
-    }
 }
 
 fn check(split: &Split, plan: &config::Plan) -> Result<()> {

@@ -1,15 +1,15 @@
 //! What reports say of a split.
 
-use crate::data::dataset::Dataset;
 use crate::data::interactions::Interactions;
 use crate::data::split::config::{Carve, Order, Plan, Select};
 use crate::data::split::{EvalSet, Split, SplitProtocol};
 use crate::ids::UserIdx;
+use rayon::prelude::*;
 
 /// The counts and notes of an assembled split.
 pub(super) fn describe(
     plan: &Plan,
-    dataset: &Dataset,
+    has_time: bool,
     split: &Split,
     tie_rate: Option<f64>,
 ) -> SplitProtocol {
@@ -22,7 +22,7 @@ pub(super) fn describe(
     notes.extend(cold_notes("test", &split.test, &split.train));
     notes.extend(seen_note(&split.test));
     notes.extend(candidate_notes(&split.test));
-    if dataset.log.timestamps.is_none() && follows_time(plan) {
+    if !has_time && follows_time(plan) {
         notes.push("no timestamps: the order of the input is taken for that of time".to_string());
     }
     SplitProtocol {
@@ -193,11 +193,11 @@ fn users_with_rows(table: &Interactions) -> Vec<UserIdx> {
 /// Targets that the user had before: masked with the history, they can never
 /// be found.
 fn seen_note(test: &EvalSet) -> Option<String> {
-    let history = test.history.sorted_by_item();
     let seen: usize = users_with_rows(&test.targets)
-        .into_iter()
+        .into_par_iter()
         .map(|user| {
-            let known = history.items_of(user);
+            let mut known = test.history.items_of(user).to_vec();
+            known.sort_unstable();
             let targets = test.targets.items_of(user).iter();
             targets.filter(|i| known.binary_search(i).is_ok()).count()
         })

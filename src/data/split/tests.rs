@@ -191,7 +191,10 @@ proptest! {
         let parts = split(&data, &config("kind = 'leave_one_out'"), Seed(1)).unwrap();
         let validation = parts.validation.unwrap();
         for user in (0..data.users.len() as u32).map(UserIdx) {
-            let times = |t: &Interactions| t.timestamps.as_ref().unwrap()[t.range(user)].to_vec();
+            let times = |t: &Interactions| -> Vec<i64> {
+                let all = t.timestamps.as_ref().unwrap();
+                t.range(user).map(|i| all.at(i)).collect()
+            };
             let (train, middle, last) = (times(&parts.train), times(&validation.targets), times(&parts.test.targets));
             if last.is_empty() {
                 prop_assert!(train.len() < 3 && middle.is_empty());
@@ -208,8 +211,8 @@ proptest! {
         let Ok(parts) = split(&data, &SplitConfig::default(), Seed(1)) else {
             return Ok(());
         };
-        let latest = |t: &Interactions| t.timestamps.as_ref().unwrap().iter().copied().max();
-        let earliest = |t: &Interactions| t.timestamps.as_ref().unwrap().iter().copied().min();
+        let latest = |t: &Interactions| t.timestamps.as_ref().unwrap().iter().max();
+        let earliest = |t: &Interactions| t.timestamps.as_ref().unwrap().iter().min();
         prop_assert!(latest(&parts.test.history) < earliest(&parts.test.targets));
         if let Some(validation) = &parts.validation {
             prop_assert!(latest(&parts.train) < earliest(&validation.targets));
