@@ -146,3 +146,20 @@ fn wgpu_agrees_with_the_cpu() {
     }
     agree(DeviceChoice::Wgpu(Adapter::Any));
 }
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_table_that_no_buffer_holds_is_an_error() {
+    if device::adapters().is_empty() {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    }
+    let choice = DeviceChoice::Wgpu(Adapter::Any);
+    let device = device::resolve(choice).unwrap().device;
+    let most = device::largest_buffer(&device).unwrap() as usize;
+    assert!(device::ensure_fits(&device, "the table", most).is_ok());
+    let error = device::ensure_fits(&device, "the table", most + 1).unwrap_err();
+    assert!(error.to_string().contains("--device cpu"), "{error}");
+    let cpu = device::resolve(DeviceChoice::Cpu).unwrap().device;
+    assert!(device::ensure_fits(&cpu, "the table", most + 1).is_ok());
+}

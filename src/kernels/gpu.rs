@@ -2,23 +2,12 @@
 
 use super::update::Hyper;
 use crate::optim::OptimizerKind;
-use burn::backend::DispatchDevice;
-use burn::tensor::Device;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 /// Units of a cube.
 pub const UNITS: usize = 256;
-
-/// The queue of a GPU, for kernels that own their buffers; `None` for a device
-/// of another kind.
-pub fn client(device: &Device) -> Option<Client> {
-    match device.clone().inner().as_dispatch() {
-        DispatchDevice::Cube(device) => Some(device.client()),
-        _ => None,
-    }
-}
 
 /// Cubes for at least so many units.
 pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {

@@ -9,6 +9,7 @@ pub use examples::Examples;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
+use crate::device;
 use crate::kernels::mf::Goal;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
@@ -198,6 +199,7 @@ pub fn fit(
     objective: Objective,
     context: FitContext<'_>,
 ) -> Result<Fitted> {
+    ensure_params_fit(network.as_ref(), context.device)?;
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let config = context.training;
@@ -238,6 +240,14 @@ pub fn fit(
     })
 }
 
+fn ensure_params_fit(network: &dyn PairNetwork, device: &Device) -> Result<()> {
+    network.params().into_iter().try_for_each(|param| {
+        let [rows, columns] = param.shape();
+        let what = format!("the table `{}` of {rows} rows", param.name());
+        device::ensure_fits(device, &what, 4 * rows * columns)
+    })
+}
+
 fn rating_scale(loss: Loss, train: &Interactions, normalize: bool) -> Result<Option<Scale>> {
     if loss != Loss::Mse {
         ensure!(
@@ -263,6 +273,7 @@ pub fn load(
     data: ModelData<'_>,
     device: &Device,
 ) -> Result<Box<dyn Recommender>> {
+    ensure_params_fit(network.as_ref(), device)?;
     for param in network.params_mut() {
         param.load(weights, "")?;
     }
