@@ -119,10 +119,11 @@ const LOSSES: [(&str, &str); 7] = [
     ),
 ];
 
-const OPTIMIZERS: [&str; 6] = [
+const OPTIMIZERS: [&str; 7] = [
     "learning_rate = 0.02\noptimizer = \"adam\"\nweight_decay = 0.01",
     "learning_rate = 0.02\noptimizer = \"adamw\"\nweight_decay = 0.1",
     "optimizer = \"sgd\"\nlearning_rate = 0.5\nweight_decay = 0.01",
+    "optimizer = \"sgd\"\nmomentum = 0.0\nlearning_rate = 5.0\nweight_decay = 0.01",
     "learning_rate = 0.05\noptimizer = \"adagrad\"",
     "optimizer = \"sgd\"\nlearning_rate = 0.5\ngradient_clip = 0.05",
     "learning_rate = 0.02\noptimizer = \"adam\"\ngradient_clip = 0.05\nschedule = \"cosine\"\nwarmup_steps = 3",
@@ -147,6 +148,22 @@ fn every_optimizer_of_mf_agrees_with_the_plain_operations() {
     for optimizer in OPTIMIZERS {
         let params = format!("{MF}biases = true\nregularization = 0.02");
         agree("mf", &params, optimizer);
+    }
+}
+
+const NCF: &str = "embedding_dim = 7\nmlp_embedding_dim = 10\nhidden = [18, 6]\ninit_deviation = 0.3\ndropout = 0.2\nregularization = 0.02\n";
+
+#[test]
+fn every_loss_of_neumf_agrees_with_the_plain_operations() {
+    let losses = [
+        ("loss = \"bce\"", "negatives = 2\nlabel_smoothing = 0.1"),
+        ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
+        ("loss = \"softmax\"\ntemperature = 0.5", "negatives = 6"),
+        ("loss = \"mse\"", "gradient_clip = 0.5"),
+    ];
+    for (params, training) in losses {
+        let training = format!("learning_rate = 0.01\n{training}");
+        agree("neumf", &format!("{NCF}{params}"), &training);
     }
 }
 

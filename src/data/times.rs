@@ -10,18 +10,13 @@ pub struct Times {
     offsets: Offsets,
 }
 
+/// The values of [`Times`] as they lie in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Offsets {
+pub enum Offsets {
+    /// Seconds beyond the base.
     Narrow(Vec<u32>),
+    /// Unix seconds.
     Wide(Vec<i64>),
-}
-
-/// The values of [`Times`] as they lie in memory, to keep them on disk.
-#[derive(Clone, Copy, Debug)]
-pub enum Stored<'a> {
-    /// Seconds beyond a base.
-    Narrow(i64, &'a [u32]),
-    Wide(&'a [i64]),
 }
 
 impl Times {
@@ -40,19 +35,19 @@ impl Times {
         }
     }
 
-    /// Puts together what [`Self::stored`] gave.
-    pub fn narrow(base: i64, offsets: Vec<u32>) -> Self {
-        Self {
-            base,
-            offsets: Offsets::Narrow(offsets),
-        }
+    /// Puts together what [`Self::parts`] showed.
+    pub fn of_parts(base: i64, offsets: Offsets) -> Self {
+        Self { base, offsets }
     }
 
-    pub fn stored(&self) -> Stored<'_> {
-        match &self.offsets {
-            Offsets::Narrow(v) => Stored::Narrow(self.base, v),
-            Offsets::Wide(v) => Stored::Wide(v),
-        }
+    /// The base, and what lies beyond it: how they are kept on disk.
+    pub fn parts(&self) -> (i64, &Offsets) {
+        (self.base, &self.offsets)
+    }
+
+    /// [`Self::parts`], taken apart.
+    pub fn into_parts(self) -> (i64, Offsets) {
+        (self.base, self.offsets)
     }
 
     pub fn len(&self) -> usize {
@@ -134,9 +129,9 @@ mod tests {
     #[test]
     fn near_times_take_four_bytes_and_far_ones_eight() {
         let near = Times::from(vec![-5, i64::from(u32::MAX) - 5]);
-        assert!(matches!(near.stored(), Stored::Narrow(-5, [0, u32::MAX])));
+        assert_eq!(near.parts(), (-5, &Offsets::Narrow(vec![0, u32::MAX])));
         let far = Times::from(vec![i64::MIN, i64::MAX]);
-        assert!(matches!(far.stored(), Stored::Wide(_)));
+        assert!(matches!(far.parts().1, Offsets::Wide(_)));
     }
 
     proptest! {

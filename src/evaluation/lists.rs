@@ -124,7 +124,7 @@ fn score_catalog(
             ensure_finite(scores, &case.query, task.model_name)?;
             mask(scores, request(task, case).masked, None);
             let list = top_k(scores, plan.longest);
-            let divided = Scores::divide((0..).zip(scores.iter().copied()), &case.relevant);
+            let divided = Scores::of_row(scores, &case.relevant);
             Ok(plan.judge(list, &case.relevant, &divided))
         })?);
         Ok(())

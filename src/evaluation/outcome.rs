@@ -73,6 +73,24 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// From the scores of the whole catalog; `relevant` is ascending.
+    pub fn of_row(row: &[f32], relevant: &[u32]) -> Self {
+        let open = |score: &&f32| **score > f32::NEG_INFINITY;
+        let mut scores = Self {
+            relevant: Vec::with_capacity(relevant.len()),
+            others: Vec::with_capacity(row.len()),
+        };
+        let mut start = 0;
+        for &item in relevant {
+            let item = item as usize;
+            scores.others.extend(row[start..item].iter().filter(open));
+            scores.relevant.extend(row[item..=item].iter().filter(open));
+            start = item + 1;
+        }
+        scores.others.extend(row[start..].iter().filter(open));
+        scores
+    }
+
     /// From pairs of item and score; masked items have minus infinity.
     pub fn divide(pairs: impl Iterator<Item = (u32, f32)>, relevant: &[u32]) -> Self {
         let mut scores = Self::default();

@@ -58,7 +58,7 @@ impl Hyper {
 /// Updates the weights of a row, and its state, by its gradient; all slices
 /// have one length. `first` and `second` are the optimizer's states in the
 /// order of [`crate::optim::num_states`]; those that it does not keep may be
-/// empty.
+/// empty, and so may SGD's where its momentum is 0.
 #[inline(always)]
 pub fn update_row<S: Isa>(
     hyper: &Hyper,
@@ -76,6 +76,11 @@ pub fn update_row<S: Isa>(
                 *m = madd::<S>(h.beta1, *m, h.share1 * g);
                 *v = madd::<S>(h.beta2, *v, h.share2 * g * g);
                 *w = h.kept * *w - h.rate * *m / (v.sqrt() + h.epsilon);
+            }
+        }
+        OptimizerKind::Sgd if first.is_empty() => {
+            for (w, &g) in weights.iter_mut().zip(gradient) {
+                *w -= h.rate * madd::<S>(h.coupled_decay, *w, g);
             }
         }
         OptimizerKind::Sgd => {

@@ -2,7 +2,7 @@
 
 use crate::data::interactions::Interactions;
 use crate::data::split::{EvalSet, Split};
-use crate::data::times::{Stored, Times};
+use crate::data::times::{Offsets, Times};
 use crate::tensors::{NamedTensors, Slice, Stream, Values};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -50,13 +50,12 @@ fn put(out: &mut Stream, name: &str, log: &Arc<Interactions>) {
         });
     }
     if let Some(times) = &log.timestamps {
-        if let Stored::Narrow(base, _) = times.stored() {
-            out.metadata.insert(key("time_base"), base.to_string());
-        }
+        let (base, _) = times.parts();
+        out.metadata.insert(key("time_base"), base.to_string());
         out.add(&key("timestamps"), log, |l| {
-            match l.timestamps.as_ref().map(Times::stored) {
-                Some(Stored::Narrow(_, v)) => Slice::U32(v),
-                Some(Stored::Wide(v)) => Slice::I64(v),
+            match l.timestamps.as_ref().map(Times::parts) {
+                Some((_, Offsets::Narrow(v))) => Slice::U32(v),
+                Some((_, Offsets::Wide(v))) => Slice::I64(v),
                 None => Slice::I64(&[]),
             }
         });
@@ -143,7 +142,7 @@ impl Reader {
             Some(Values::U32(beyond)) => {
                 let base = self.named.metadata.get(&key("time_base"));
                 let base = base.context("the first timestamp is missing")?.parse()?;
-                Some(Times::narrow(base, beyond))
+                Some(Times::of_parts(base, Offsets::Narrow(beyond)))
             }
             Some(Values::F32(_)) => bail!("the timestamps of `{name}` are no integers"),
         };

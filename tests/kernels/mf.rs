@@ -110,7 +110,7 @@ fn on_cpu(case: &Case, log: &Arc<Interactions>) -> ([Vec<f32>; 2], Vec<f64>) {
     let columns = case.columns();
     let [users, items] = case.start();
     let side = |rows: usize, values: &[f32]| {
-        let mut side = Side::zeros(rows, columns, OptimizerKind::Adam);
+        let mut side = Side::zeros(rows, columns, 2);
         side.weights.put(0, columns, values);
         side
     };

@@ -6,14 +6,15 @@ use super::columns::{
 };
 use crate::data::dataset::{CleaningStep, Dataset, Log, Part};
 use crate::data::interactions::Interactions;
+use crate::data::times::{Offsets, Times};
 use crate::ids::{ExternalIds, IdMap};
 use crate::tensors::{NamedTensors, Values};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Changes with the layout.
-const LAYOUT: &str = "recsys data 1";
+const LAYOUT: &str = "recsys data 2";
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -23,7 +24,8 @@ struct Meta {
     cleaning: Vec<CleaningStep>,
     integer_ids: [bool; 2],
     has_weights: bool,
-    has_timestamps: bool,
+    /// What the timestamps are counted from.
+    time_base: Option<i64>,
     has_platforms: bool,
     has_parts: bool,
     has_negatives: bool,
@@ -35,7 +37,8 @@ struct Meta {
 /// Metadata that cannot be written as JSON.
 pub(super) fn encode(dataset: Dataset) -> Result<NamedTensors> {
     let mut out = NamedTensors::default();
-    let log = dataset.log;
+    let mut log = dataset.log;
+    let time_base = log.timestamps.take().map(|t| put_times(&mut out, t));
     let meta = Meta {
         hash: dataset.hash,
         platforms: dataset.platforms,
@@ -45,7 +48,7 @@ pub(super) fn encode(dataset: Dataset) -> Result<NamedTensors> {
             put_ids(&mut out, "items", &dataset.items)?,
         ],
         has_weights: log.weights.is_some(),
-        has_timestamps: log.timestamps.is_some(),
+        time_base,
         has_platforms: log.platforms.is_some(),
         has_parts: log.parts.is_some(),
         has_negatives: dataset.negatives.is_some(),
@@ -71,14 +74,29 @@ fn put_log(out: &mut NamedTensors, log: Log) {
     if let Some(w) = log.weights {
         out.insert_f32("log.weights", &[w.len()], w);
     }
-    if let Some(t) = log.timestamps {
-        out.insert_i64("log.timestamps", t);
-    }
     if let Some(p) = log.platforms {
         put_u32(out, "log.platforms", p.into_iter().map(u32::from).collect());
     }
     if let Some(p) = log.parts {
         put_u32(out, "log.parts", p.into_iter().map(|p| p as u32).collect());
+    }
+}
+
+/// In half the bytes where they lie near each other; what they count from.
+fn put_times(out: &mut NamedTensors, times: Vec<i64>) -> i64 {
+    let (base, offsets) = Times::from(times).into_parts();
+    match offsets {
+        Offsets::Narrow(v) => put_u32(out, "log.timestamps", v),
+        Offsets::Wide(v) => out.insert_i64("log.timestamps", v),
+    }
+    base
+}
+
+fn take_times(packed: &mut NamedTensors, base: i64) -> Result<Vec<i64>> {
+    match packed.take("log.timestamps")? {
+        Values::U32(v) => Ok(v.iter().map(|t| base.wrapping_add(i64::from(*t))).collect()),
+        Values::I64(v) => Ok(v),
+        Values::F32(_) => bail!("`log.timestamps` has another type"),
     }
 }
 
@@ -121,9 +139,7 @@ pub(super) fn decode(mut packed: NamedTensors) -> Result<Dataset> {
         weights: wanted(meta.has_weights, "log.weights")
             .map(|n| take_f32(packed, n))
             .transpose()?,
-        timestamps: wanted(meta.has_timestamps, "log.timestamps")
-            .map(|n| take_i64(packed, n))
-            .transpose()?,
+        timestamps: meta.time_base.map(|b| take_times(packed, b)).transpose()?,
         platforms: wanted(meta.has_platforms, "log.platforms")
             .map(|n| Ok::<_, anyhow::Error>(narrow(&take_u32(packed, n)?)))
             .transpose()?,

@@ -2,7 +2,7 @@
 //! are, and a hash map for the others. Lookups are most of the time that
 //! reading takes; the table answers with one memory access of four bytes.
 
-use std::collections::HashMap;
+use polars::prelude::PlHashMap;
 
 const NONE: u32 = u32::MAX;
 /// The table is at most this many times as long as there are ids.
@@ -13,7 +13,7 @@ const FIRST: usize = 1 << 16;
 pub struct IntIndex {
     /// Code of each small id, or [`NONE`].
     table: Vec<u32>,
-    others: HashMap<i64, u32>,
+    others: PlHashMap<i64, u32>,
     len: usize,
 }
 

@@ -4,7 +4,7 @@ use crate::data::read::cell::Id;
 use crate::data::read::int_index::IntIndex;
 use crate::ids::{ExternalIds, IdMap};
 use anyhow::{Result, bail};
-use std::collections::HashMap;
+use polars::prelude::PlHashMap;
 
 /// Devices index with signed 32-bit integers.
 const MAX_IDS: usize = 1 << 31;
@@ -21,7 +21,7 @@ pub struct Vocabulary {
 #[derive(Clone, Debug)]
 enum Index {
     Int(IntIndex),
-    Str(HashMap<Box<str>, u32>),
+    Str(PlHashMap<Box<str>, u32>),
 }
 
 impl Vocabulary {
@@ -140,7 +140,7 @@ impl Vocabulary {
     }
 }
 
-fn in_order(map: HashMap<Box<str>, u32>) -> Vec<Box<str>> {
+fn in_order(map: PlHashMap<Box<str>, u32>) -> Vec<Box<str>> {
     let mut list: Vec<(Box<str>, u32)> = map.into_iter().collect();
     list.sort_unstable_by_key(|(_, code)| *code);
     list.into_iter().map(|(id, _)| id).collect()

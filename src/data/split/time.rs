@@ -13,13 +13,24 @@ pub(super) fn time_order(log: &Log) -> Vec<u32> {
     order
 }
 
-/// The value that stands at `place` once all are sorted. Found by counting
-/// into ever narrower bins: sorting would need a copy of them all.
+/// Bits of a timestamp that are told apart in one pass over all.
+const BITS: u32 = 16;
+
+/// The value that stands at `place` once all are sorted.
 ///
 /// # Panics
 /// When `place` is not below the number of values.
-pub(super) fn nth_smallest(values: &[i64], mut place: usize) -> i64 {
-    const BINS: usize = 1 << 16;
+pub(super) fn nth_smallest(values: &[i64], place: usize) -> i64 {
+    if values.len() <= 1 << BITS {
+        let mut values = values.to_vec();
+        return *values.select_nth_unstable(place).1;
+    }
+    by_counting(values, place, BITS)
+}
+
+/// [`nth_smallest`] by counting into ever narrower bins: no copy is made of
+/// what may be half of the memory.
+fn by_counting(values: &[i64], mut place: usize, bits: u32) -> i64 {
     assert!(place < values.len(), "there are fewer values");
     let (mut low, mut high) = values
         .par_iter()
@@ -27,20 +38,8 @@ pub(super) fn nth_smallest(values: &[i64], mut place: usize) -> i64 {
         .reduce(|| (i64::MAX, i64::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)));
     loop {
         let width = high.wrapping_sub(low) as u64;
-        let shift = (64 - width.leading_zeros()).saturating_sub(BINS.trailing_zeros());
-        let bin = |v: i64| (v.wrapping_sub(low) as u64 >> shift) as usize;
-        let inside = values.par_iter().filter(|v| (low..=high).contains(*v));
-        let count = |mut counts: Vec<usize>, v: &i64| {
-            counts[bin(*v)] += 1;
-            counts
-        };
-        let add = |mut a: Vec<usize>, b: Vec<usize>| {
-            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-            a
-        };
-        let counts = inside
-            .fold(|| vec![0; BINS], count)
-            .reduce(|| vec![0; BINS], add);
+        let shift = (u64::BITS - width.leading_zeros()).saturating_sub(bits);
+        let counts = count(values, low, high, shift, 1 << bits);
         let mut chosen = 0;
         while place >= counts[chosen] {
             place -= counts[chosen];
@@ -50,8 +49,26 @@ pub(super) fn nth_smallest(values: &[i64], mut place: usize) -> i64 {
         if shift == 0 {
             return low;
         }
-        high = high.min(low.saturating_add((1i64 << shift) - 1));
+        high = high.min(low.saturating_add(((1u64 << shift) - 1) as i64));
     }
+}
+
+/// How many of the values within the bounds fall into each bin of `2^shift`.
+fn count(values: &[i64], low: i64, high: i64, shift: u32, bins: usize) -> Vec<usize> {
+    let chunk = values.len().div_ceil(rayon::current_num_threads());
+    let of_chunk = |values: &[i64]| {
+        let mut counts = vec![0; bins];
+        for &value in values.iter().filter(|v| (low..=high).contains(*v)) {
+            counts[(value.wrapping_sub(low) as u64 >> shift) as usize] += 1;
+        }
+        counts
+    };
+    let add = |mut a: Vec<usize>, b: Vec<usize>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    let chunks = values.par_chunks(chunk.max(1)).map(of_chunk);
+    chunks.reduce(|| vec![0; bins], add)
 }
 
 /// Row numbers grouped by user, each user's in time order.
@@ -147,6 +164,9 @@ mod tests {
             let place = place.index(values.len());
             let mut sorted = values.clone();
             sorted.sort_unstable();
+            for bits in [1, 3, 16] {
+                prop_assert_eq!(by_counting(&values, place, bits), sorted[place]);
+            }
             prop_assert_eq!(nth_smallest(&values, place), sorted[place]);
         }
     }

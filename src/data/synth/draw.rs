@@ -135,6 +135,7 @@ mod tests {
     fn a_user_who_likes_next_to_nothing_still_gets_its_items() {
         let picky = SynthConfig {
             items: 40,
+            interactions: 3_000,
             threshold: 4.0,
             noise: 0.01,
             ..config()

@@ -21,7 +21,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(config: &SynthConfig) -> Self {
+    /// `config` is valid.
+    pub(super) fn new(config: &SynthConfig) -> Self {
         let mut item_of_rank: Vec<u32> = (0..config.items as u32).collect();
         Seed(config.seed)
             .stream("synth/ranks")

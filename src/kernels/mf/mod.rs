@@ -27,28 +27,24 @@ pub use passes::SharedSide;
 use super::simd::{Isa, Lane, dot, flat};
 use super::table::Table;
 use super::update::Hyper;
-use crate::optim::{OptimizerKind, num_states};
 
 /// The weights of one side and the optimizer's states, row by row.
 #[derive(Clone, Debug)]
 pub struct Side {
     pub weights: Table,
+    /// Without columns where the optimizer keeps no state.
     pub first: Table,
-    /// Without rows for optimizers with one state.
+    /// Without columns where it keeps one.
     pub second: Table,
 }
 
 impl Side {
-    pub fn zeros(rows: usize, columns: usize, optimizer: OptimizerKind) -> Self {
-        let seconds = if num_states(optimizer) > 1 {
-            columns
-        } else {
-            0
-        };
+    pub fn zeros(rows: usize, columns: usize, states: usize) -> Self {
+        let state = |number| Table::zeros(rows, if states >= number { columns } else { 0 });
         Self {
             weights: Table::zeros(rows, columns),
-            first: Table::zeros(rows, columns),
-            second: Table::zeros(rows, seconds),
+            first: state(1),
+            second: state(2),
         }
     }
 }

@@ -80,15 +80,12 @@ impl Ncf {
     ) -> Self {
         let layout = Layout::new(branches);
         let columns = layout.row_columns();
-        let seconds = if num_states(optimizer) > 1 {
-            layout.len
-        } else {
-            0
-        };
+        let states = num_states(optimizer);
+        let seconds = if states > 1 { layout.len } else { 0 };
         Self {
             settings,
-            users: Side::zeros(num_users, columns, optimizer),
-            items: Side::zeros(num_items, columns, optimizer),
+            users: Side::zeros(num_users, columns, states),
+            items: Side::zeros(num_items, columns, states),
             dense: Dense {
                 weights: vec![Lane::ZERO; layout.len],
                 first: vec![Lane::ZERO; layout.len],

@@ -3,7 +3,7 @@
 use crate::device::{Family, family};
 use crate::kernels::mf::{Batch, Batcher, Factors, Rows, Settings, Side};
 use crate::models::pairwise::{Examples, Fuse, FusedPairs, Scale};
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, OptimizerConfig, OptimizerKind, num_states};
 use crate::params::Param;
 use crate::tape::Updates;
 use crate::training::{FusedStep, StepLoss};
@@ -85,7 +85,7 @@ fn on_host(
 fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {
     let [rows, dim] = params.embeddings.shape();
     let columns = dim + usize::from(params.biases.is_some());
-    let mut side = Side::zeros(rows, columns, optimizer.config().kind);
+    let mut side = Side::zeros(rows, columns, states_kept(optimizer.config()));
     let parts = [(Some(params.embeddings), 0, dim), (params.biases, dim, 1)];
     for (param, first, width) in parts {
         let Some(param) = param else { continue };
@@ -96,6 +96,15 @@ fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {
         }
     }
     Ok(side)
+}
+
+/// Without momentum, SGD's velocity is the gradient itself, which nobody needs
+/// again: half of what a step moves.
+fn states_kept(config: &OptimizerConfig) -> usize {
+    if config.kind == OptimizerKind::Sgd && config.momentum == 0.0 {
+        return 0;
+    }
+    num_states(config.kind)
 }
 
 struct FusedMf {
@@ -171,11 +180,14 @@ impl FusedPairs for FusedMf {
             };
             let width = param.shape()[1];
             param.set_host(side.weights.take(first, width));
-            let states = [&side.first, &side.second]
+            let states: Vec<_> = [&side.first, &side.second]
                 .into_iter()
                 .filter(|table| table.per_row() > 0)
-                .map(|table| table.take(first, width));
-            optimizer.set_host_states(param, states.collect());
+                .map(|table| table.take(first, width))
+                .collect();
+            if !states.is_empty() {
+                optimizer.set_host_states(param, states);
+            }
         }
         Ok(())
     }

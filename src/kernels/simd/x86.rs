@@ -1,0 +1,136 @@
+//! The instruction sets of x86.
+
+use super::{Isa, Lane};
+use std::arch::x86_64::*;
+
+/// AVX2 with FMA. A value of it is only made by [`super::run`], where the
+/// machine has both.
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+impl Isa for Avx2 {
+    const FMA: bool = true;
+
+    const TILE: (usize, usize) = (4, 1);
+
+    type Vector = [__m256; 2];
+
+    #[inline(always)]
+    fn zero() -> [__m256; 2] {
+        Self::splat(0.0)
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> [__m256; 2] {
+        // SAFETY: the machine has these instructions, as in all of this.
+        unsafe { [_mm256_set1_ps(value); 2] }
+    }
+
+    #[inline(always)]
+    fn load(lane: &Lane) -> [__m256; 2] {
+        let start = lane.0.as_ptr();
+        // SAFETY: a lane holds two vectors, aligned.
+        unsafe { [_mm256_load_ps(start), _mm256_load_ps(start.add(8))] }
+    }
+
+    #[inline(always)]
+    fn store(vector: [__m256; 2], lane: &mut Lane) {
+        let start = lane.0.as_mut_ptr();
+        // SAFETY: as in `load`.
+        unsafe {
+            _mm256_store_ps(start, vector[0]);
+            _mm256_store_ps(start.add(8), vector[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn madd(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        unsafe {
+            [
+                _mm256_fmadd_ps(a[0], b[0], c[0]),
+                _mm256_fmadd_ps(a[1], b[1], c[1]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn relu(a: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+        a.map(|a| unsafe { _mm256_max_ps(a, _mm256_setzero_ps()) })
+    }
+
+    #[inline(always)]
+    fn above(a: [__m256; 2], b: [__m256; 2]) -> u32 {
+        // SAFETY: as in `splat`.
+        let bits = |i: usize| unsafe {
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i])) as u32
+        };
+        bits(0) | bits(1) << 8
+    }
+}
+
+/// AVX-512F. As [`Avx2`], only where the machine has it.
+#[derive(Clone, Copy)]
+pub struct Avx512;
+
+impl Isa for Avx512 {
+    const FMA: bool = true;
+
+    const TILE: (usize, usize) = (8, 2);
+
+    type Vector = __m512;
+
+    #[inline(always)]
+    fn zero() -> __m512 {
+        Self::splat(0.0)
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> __m512 {
+        // SAFETY: the machine has these instructions, as in all of this.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(lane: &Lane) -> __m512 {
+        // SAFETY: a lane is one vector, aligned.
+        unsafe { _mm512_load_ps(lane.0.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(vector: __m512, lane: &mut Lane) {
+        // SAFETY: as in `load`.
+        unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn madd(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn relu(a: __m512) -> __m512 {
+        // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
+        unsafe { _mm512_max_ps(a, _mm512_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    fn above(a: __m512, b: __m512) -> u32 {
+        // SAFETY: as in `splat`.
+        u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
+    }
+}
