@@ -30,13 +30,17 @@ pub fn own(tensor: CubeTensor) -> CubeTensor {
 pub enum Formula {
     Adam,
     Sgd,
+    /// SGD without momentum, whose state is the gradient itself, which nobody
+    /// needs again.
+    PlainSgd,
     Adagrad,
 }
 
 impl Formula {
-    pub fn of(kind: OptimizerKind) -> Self {
-        match kind {
+    pub fn of(hyper: &Hyper) -> Self {
+        match hyper.kind {
             OptimizerKind::Adam | OptimizerKind::Adamw => Self::Adam,
+            OptimizerKind::Sgd if hyper.momentum == 0.0 => Self::PlainSgd,
             OptimizerKind::Sgd => Self::Sgd,
             OptimizerKind::Adagrad => Self::Adagrad,
         }
@@ -99,6 +103,9 @@ pub fn update_number(
             let m = n.momentum * first[at] + g;
             first[at] = m;
             weights[at] = w - n.rate * m;
+        }
+        Formula::PlainSgd => {
+            weights[at] = w - n.rate * g;
         }
         Formula::Adagrad => {
             let v = first[at] + g * g;

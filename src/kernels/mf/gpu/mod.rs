@@ -287,7 +287,7 @@ impl DeviceFactors {
                 sizes,
                 NumbersLaunch::of(hyper),
                 plan,
-                Formula::of(hyper.kind),
+                Formula::of(hyper),
             );
         }
     }
