@@ -18,7 +18,7 @@ use crate::losses::Loss;
 use crate::model::{
     FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
 };
-use crate::params::{Param, host};
+use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
@@ -224,6 +224,9 @@ impl Network {
     }
 }
 
+/// Scores of a tile of queries and items.
+const TILE: usize = 1 << 24;
+
 impl PairNetwork for Network {
     fn params(&self) -> Vec<&Param> {
         [
@@ -288,13 +291,16 @@ impl PairNetwork for Network {
             .collect()
     }
 
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
-        let mut tile = rows[0].clone().matmul(self.items.value().transpose());
-        if let (Some(user), Some(item)) = (rows.get(1), &self.item_bias) {
-            tile = tile + item.value().transpose() + user.clone();
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
+        let tile = rows[0].clone().matmul(self.items.value().transpose());
+        match (rows.get(1), &self.item_bias) {
+            (Some(user), Some(item)) => tile + item.value().transpose() + user.clone(),
+            _ => tile,
         }
-        scores.copy_from_slice(&host(tile)?);
-        Ok(())
+    }
+
+    fn tile_height(&self) -> usize {
+        (TILE / self.items.shape()[0].max(1)).max(1)
     }
 
     fn item_vectors(&self) -> Result<Option<ItemVectors>> {
