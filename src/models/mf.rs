@@ -120,17 +120,16 @@ impl Mf {
         Ok(())
     }
 
-    fn network(&self, train: &Interactions, seed: Seed, device: &Device) -> Network {
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Network {
         let (users, items) = (train.num_users(), train.num_items);
         let table = |name: &str, rows: usize| {
-            let mut rng = seed.stream(&format!("init/{name}"));
-            Param::normal(
-                name,
-                [rows, self.embedding_dim],
-                self.init_deviation,
-                &mut rng,
-                device,
-            )
+            let shape = [rows, self.embedding_dim];
+            let Some(seed) = seed else {
+                return Param::zeros(name, shape, device);
+            };
+            let stream = seed.stream(&format!("init/{name}"));
+            Param::normal(name, shape, self.init_deviation, &stream, device)
         };
         let bias =
             |name: &str, rows: usize| self.biases.then(|| Param::zeros(name, [rows, 1], device));
@@ -147,7 +146,7 @@ impl Mf {
 
 impl ModelSpec for Mf {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, context.seed, context.device);
+        let network = self.network(context.data.train, Some(context.seed), context.device);
         let objective = Objective {
             loss: self.loss,
             temperature: self.temperature,
@@ -163,7 +162,7 @@ impl ModelSpec for Mf {
         data: ModelData<'_>,
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, Seed(0), device);
+        let network = self.network(data.train, None, device);
         pairwise::load(Box::new(network), weights, data, device)
     }
 }
