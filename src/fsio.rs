@@ -34,6 +34,17 @@ pub fn write_atomic(
     inner().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Puts a finished file in the place of another.
+///
+/// # Errors
+/// A file that cannot be made durable or renamed.
+pub fn replace(scratch: &Path, path: &Path) -> Result<()> {
+    let file = std::fs::File::open(scratch)?;
+    relax_permissions(&file)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(scratch, path)?)
+}
+
 /// Temporary files are private; what they become is an ordinary file.
 #[cfg(unix)]
 fn relax_permissions(file: &std::fs::File) -> std::io::Result<()> {

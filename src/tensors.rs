@@ -2,6 +2,7 @@
 //! histories go to disk (burnpack, with metadata) and to other tools
 //! (safetensors).
 
+use crate::fsio;
 use anyhow::{Context, Result, bail, ensure};
 use burn_pack::{Bytes, DType};
 use std::borrow::Cow;
@@ -311,8 +312,7 @@ impl NamedTensors {
         let scratch = path.with_extension("safetensors.part");
         let write = || -> Result<()> {
             safetensors::serialize_to_file(views, Some(metadata), &scratch)?;
-            std::fs::File::open(&scratch)?.sync_all()?;
-            Ok(std::fs::rename(&scratch, path)?)
+            fsio::replace(&scratch, path)
         };
         let written = write();
         if written.is_err() {
@@ -397,6 +397,8 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(read.tensor("w").unwrap().shape(), [2, 2]);
+        let names = std::fs::read_dir(dir.path()).unwrap();
+        assert_eq!(names.count(), 1);
         assert_eq!(
             read.tensor("w").unwrap().data(),
             sample().tensors["w"].slice().bytes()

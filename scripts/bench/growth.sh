@@ -65,6 +65,7 @@ for interactions in "$@"; do
     "$RECSYS" train --config data/config.toml --device cpu --output run \
         --set training.epochs=1 --set training.validate_every=0 \
         --set training.batch_size=8192 --set 'evaluation.metrics=["ndcg"]' \
+        --set 'evaluation.cutoffs=[10]' \
         2> said > report &
     pid=$!
     stages "$pid" "$begun" < said | sed "s/^/$interactions /" >> table
