@@ -197,8 +197,7 @@ fn hogwild_learns_and_says_what_it_needs() {
     assert!(losses[2] < 0.9 * losses[0], "{losses:?}");
     let error = |model: &str, training: &str| {
         fit(DeviceChoice::Cpu, model, "", training)
-            .err()
-            .expect("hogwild is not for this")
+            .expect_err("hogwild is not for this")
             .to_string()
     };
     let adam = error("mf", "updates = \"hogwild\"");
