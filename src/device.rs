@@ -13,6 +13,9 @@ use std::str::FromStr;
 #[cfg(feature = "wgpu")]
 mod gpu;
 
+#[cfg(feature = "wgpu")]
+pub use gpu::client;
+
 /// `--device` and `device =`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -175,6 +178,30 @@ pub fn family(device: &Device) -> Family {
 /// the CPU. ndarray is not: it stands for burn's operations as they are.
 pub fn is_host(device: &Device) -> bool {
     family(device) == Family::Flex
+}
+
+/// Bytes that a device holds in one buffer, where that is less than its memory.
+#[cfg(feature = "wgpu")]
+pub fn largest_buffer(device: &Device) -> Option<u64> {
+    client(device).map(|client| client.properties().memory.max_page_size)
+}
+
+/// Bytes that a device holds in one buffer, where that is less than its memory.
+#[cfg(not(feature = "wgpu"))]
+pub fn largest_buffer(_: &Device) -> Option<u64> {
+    None
+}
+
+/// # Errors
+/// A buffer of so many bytes for `what` is more than the device can hold.
+pub fn ensure_fits(device: &Device, what: &str, bytes: usize) -> Result<()> {
+    match largest_buffer(device) {
+        Some(most) if bytes as u64 > most => bail!(
+            "{what} takes {bytes} bytes, and this device has buffers of at most {most}; \
+             use a smaller `embedding_dim` or less data, or `--device cpu`"
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The adapters that wgpu sees; none in a build without wgpu.

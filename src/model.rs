@@ -4,6 +4,7 @@ use crate::data::features::FeatureTable;
 use crate::data::interactions::Interactions;
 use crate::event::Observer;
 use crate::ids::UserIdx;
+use crate::kernels::top_k::{List, Masks};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{CheckpointSink, TrainingConfig, TrainingSummary};
@@ -96,6 +97,15 @@ pub trait Recommender: Send + Sync {
         bail!("the scores of this model are not sparse")
     }
 
+    /// The lists of [`ScoreForm::OnDevice`]: for each query the `k` best items
+    /// that the masks leave.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn pick_best(&self, _: &[Query<'_>], _: Masks<'_>, _: usize) -> Result<Vec<List>> {
+        bail!("the scores of this model are not on a device that ranks")
+    }
+
     /// All that [`ModelSpec::load`] needs to make this model again.
     fn weights(&self) -> Result<NamedTensors>;
 }
@@ -113,6 +123,8 @@ pub enum ScoreForm {
     Sparse,
     /// The same row for every query.
     Shared(Vec<f32>),
+    /// On a GPU that chooses the best of them, too ([`Recommender::pick_best`]).
+    OnDevice,
 }
 
 /// The items' side of [`ScoreForm::InnerProducts`].

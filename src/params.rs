@@ -8,6 +8,7 @@ use crate::seed::Rng;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 
 /// A named matrix `[rows, columns]`.
 #[derive(Clone, Debug)]
@@ -33,17 +34,24 @@ impl Param {
         }
     }
 
-    /// Normal with this deviation, one stream position for each element.
+    /// Normal with this deviation: each element takes the next two words of
+    /// the stream, which begins at its first block.
     pub fn normal(
         name: &str,
         shape: [usize; 2],
         deviation: f64,
-        rng: &mut Rng,
+        stream: &Rng,
         device: &Device,
     ) -> Self {
-        let values = (0..shape[0] * shape[1])
-            .map(|_| rng.normal() * deviation as f32)
-            .collect();
+        const CHUNK: usize = 4096;
+        let mut values = vec![0.0; shape[0] * shape[1]];
+        let chunks = values.par_chunks_mut(CHUNK).enumerate();
+        chunks.for_each(|(number, chunk)| {
+            let mut rng = stream.at((number * CHUNK / 2) as u64);
+            for value in chunk {
+                *value = rng.normal() * deviation as f32;
+            }
+        });
         Self::new(name, shape, values, device)
     }
 
@@ -135,4 +143,20 @@ pub fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
         .map_err(|e| anyhow::anyhow!("cannot read from the device: {e}"))?;
     data.try_into_vec::<f32>()
         .map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn normal_values_are_the_stream_s_one_after_the_other() {
+        let stream = Seed(4).stream("init/t");
+        let param = Param::normal("t", [91, 97], 0.5, &stream, &Device::flex());
+        let mut rng = stream;
+        for value in param.host().unwrap() {
+            assert_eq!(value, rng.normal() * 0.5);
+        }
+    }
 }

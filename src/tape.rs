@@ -20,6 +20,9 @@ pub enum Updates {
     Rows,
     /// Every row in every step: the optimizer exactly as published.
     Dense,
+    /// Each example updates its rows at once, in threads that do not wait for
+    /// each other: faster, and no two runs are equal.
+    Hogwild,
 }
 
 /// Row numbers of a batch, ready for [`Tape::lookup`].

@@ -4,8 +4,9 @@ use recsys::data::Interactions;
 use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::event::Silent;
 use recsys::ids::UserIdx;
-use recsys::model::{FitContext, ModelData, Query};
+use recsys::model::{FitContext, ModelData, Query, Recommender};
 use recsys::models;
+use recsys::ranking::{self, Ranker, RankingOptions, Request};
 use recsys::seed::Seed;
 use recsys::training::{MemorySink, TrainingConfig};
 
@@ -71,7 +72,38 @@ fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec
     ];
     let mut scores = vec![0.0; 3 * 20];
     model.score(&queries, &mut scores)?;
+    let masked = [&[3, 7][..], &history, &[]];
+    lists_are_those_of_the_scores(model.as_ref(), &queries, &masked)?;
     Ok((scores, sink.records.iter().map(|r| r.loss).collect()))
+}
+
+/// However a device makes its lists, they are what its scores say.
+fn lists_are_those_of_the_scores(
+    model: &dyn Recommender,
+    queries: &[Query<'_>],
+    masked: &[&[u32]],
+) -> anyhow::Result<()> {
+    let flags: Vec<bool> = (0..20).map(|item| item != 5).collect();
+    let options = RankingOptions {
+        model_name: "mf",
+        k: 6,
+        allowed: Some(&flags),
+        tile_bytes: ranking::TILE_BYTES,
+    };
+    let requests: Vec<Request<'_>> = queries
+        .iter()
+        .zip(masked)
+        .map(|(&query, &masked)| Request { query, masked })
+        .collect();
+    let lists = Ranker::new(model)?.rank(&requests, &options)?;
+    let plain = ranking::rank_rows(model, &requests, &options)?;
+    for (list, plain) in lists.iter().zip(&plain) {
+        assert_eq!(list.items, plain.items);
+        for (a, b) in list.scores.iter().zip(&plain.scores) {
+            assert!((a - b).abs() < TOLERANCE, "{a} {b}");
+        }
+    }
+    Ok(())
 }
 
 fn agree(choice: DeviceChoice) {
@@ -113,4 +145,21 @@ fn wgpu_agrees_with_the_cpu() {
         return;
     }
     agree(DeviceChoice::Wgpu(Adapter::Any));
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_table_that_no_buffer_holds_is_an_error() {
+    if device::adapters().is_empty() {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    }
+    let choice = DeviceChoice::Wgpu(Adapter::Any);
+    let device = device::resolve(choice).unwrap().device;
+    let most = device::largest_buffer(&device).unwrap() as usize;
+    assert!(device::ensure_fits(&device, "the table", most).is_ok());
+    let error = device::ensure_fits(&device, "the table", most + 1).unwrap_err();
+    assert!(error.to_string().contains("--device cpu"), "{error}");
+    let cpu = device::resolve(DeviceChoice::Cpu).unwrap().device;
+    assert!(device::ensure_fits(&cpu, "the table", most + 1).is_ok());
 }

@@ -2,6 +2,7 @@
 //! former run on `cpu` and on whatever adapter wgpu finds, the latter on
 //! `ndarray`.
 
+use anyhow::Result;
 use recsys::data::Interactions;
 use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::event::Silent;
@@ -33,21 +34,20 @@ fn train() -> Interactions {
     log
 }
 
+type Outcome = (Vec<(String, Vec<f32>)>, Vec<f64>);
+
 /// Weights by name, and the losses of the epochs.
-fn outcome(
-    choice: DeviceChoice,
-    model: &str,
-    params: &str,
-    training: &str,
-) -> (Vec<(String, Vec<f32>)>, Vec<f64>) {
-    let resolved = device::resolve(choice).unwrap();
-    let train = train();
+fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Outcome {
     // A large epsilon, since Adam blows the rounding of the smallest gradients
     // up to whole steps.
-    let training: TrainingConfig = toml::from_str(&format!(
-        "epochs = 3\nbatch_size = 50\nepsilon = 1e-2\n{training}"
-    ))
-    .unwrap();
+    let training = format!("epochs = 3\nbatch_size = 50\nepsilon = 1e-2\n{training}");
+    fit(choice, model, params, &training).unwrap()
+}
+
+fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
+    let resolved = device::resolve(choice)?;
+    let train = train();
+    let training: TrainingConfig = toml::from_str(training)?;
     let mut sink = MemorySink::default();
     let context = FitContext {
         data: ModelData {
@@ -62,16 +62,16 @@ fn outcome(
         validate: None,
         checkpoints: &mut sink,
     };
-    let spec = models::build(model, params.parse().unwrap()).unwrap();
-    let weights = spec.fit(context).unwrap().model.weights().unwrap();
+    let spec = models::build(model, params.parse()?)?;
+    let weights = spec.fit(context)?.model.weights()?;
     let weights = weights.tensors.into_iter().map(|(name, t)| match t.values {
         Values::F32(values) => (name, values),
         other => panic!("{name}: {other:?}"),
     });
-    (
+    Ok((
         weights.collect(),
         sink.records.iter().map(|r| r.loss).collect(),
-    )
+    ))
 }
 
 /// How far fused kernels may be from the plain operations, in weights and
@@ -188,4 +188,21 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
         let params = format!("{MF}biases = true\nregularization = 0.02");
         agree_on(wgpu, "mf", &params, optimizer);
     }
+}
+
+#[test]
+fn hogwild_learns_and_says_what_it_needs() {
+    let training = "updates = \"hogwild\"\noptimizer = \"adagrad\"\nlearning_rate = 0.05";
+    let (_, losses) = outcome(DeviceChoice::Cpu, "mf", MF, training);
+    assert!(losses[2] < 0.9 * losses[0], "{losses:?}");
+    let error = |model: &str, training: &str| {
+        fit(DeviceChoice::Cpu, model, "", training)
+            .err()
+            .expect("hogwild is not for this")
+            .to_string()
+    };
+    let adam = error("mf", "updates = \"hogwild\"");
+    assert!(adam.contains("adagrad"), "{adam}");
+    let neumf = error("neumf", training);
+    assert!(neumf.contains("for model `mf`"), "{neumf}");
 }

@@ -2,10 +2,12 @@
 
 use super::{APIS, Adapter, AdapterInfo, Api, Resolved};
 use anyhow::{Result, anyhow, bail};
+use burn::backend::DispatchDevice;
 use burn::tensor::{
     Device, DeviceKind,
     wgpu::{WgpuBackend, wgpu},
 };
+use cubecl::client::Client;
 use std::sync::Mutex;
 
 /// An adapter as wgpu and as burn name it.
@@ -86,6 +88,15 @@ fn driver_of(info: &wgpu::AdapterInfo) -> String {
     format!("{} {}", info.driver, info.driver_info)
         .trim()
         .to_string()
+}
+
+/// The queue of a GPU, for kernels that own their buffers; `None` for a device
+/// of another kind.
+pub fn client(device: &Device) -> Option<Client> {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(device) => Some(device.client()),
+        _ => None,
+    }
 }
 
 /// What this process has made ready: a runtime cannot be initialized twice.

@@ -2,23 +2,12 @@
 
 use super::update::Hyper;
 use crate::optim::OptimizerKind;
-use burn::backend::DispatchDevice;
-use burn::tensor::Device;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 /// Units of a cube.
 pub const UNITS: usize = 256;
-
-/// The queue of a GPU, for kernels that own their buffers; `None` for a device
-/// of another kind.
-pub fn client(device: &Device) -> Option<Client> {
-    match device.clone().inner().as_dispatch() {
-        DispatchDevice::Cube(device) => Some(device.client()),
-        _ => None,
-    }
-}
 
 /// Cubes for at least so many units.
 pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
@@ -41,13 +30,17 @@ pub fn own(tensor: CubeTensor) -> CubeTensor {
 pub enum Formula {
     Adam,
     Sgd,
+    /// SGD without momentum, whose state is the gradient itself, which nobody
+    /// needs again.
+    PlainSgd,
     Adagrad,
 }
 
 impl Formula {
-    pub fn of(kind: OptimizerKind) -> Self {
-        match kind {
+    pub fn of(hyper: &Hyper) -> Self {
+        match hyper.kind {
             OptimizerKind::Adam | OptimizerKind::Adamw => Self::Adam,
+            OptimizerKind::Sgd if hyper.momentum == 0.0 => Self::PlainSgd,
             OptimizerKind::Sgd => Self::Sgd,
             OptimizerKind::Adagrad => Self::Adagrad,
         }
@@ -110,6 +103,9 @@ pub fn update_number(
             let m = n.momentum * first[at] + g;
             first[at] = m;
             weights[at] = w - n.rate * m;
+        }
+        Formula::PlainSgd => {
+            weights[at] = w - n.rate * g;
         }
         Formula::Adagrad => {
             let v = first[at] + g * g;

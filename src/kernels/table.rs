@@ -2,6 +2,8 @@
 
 use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_at};
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A matrix whose rows are padded with zeros to whole cache lines.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +64,72 @@ impl Table {
     /// For threads that write different rows.
     pub fn shared(&mut self) -> SharedRows<'_> {
         SharedRows::of(&mut self.lanes, self.per_row)
+    }
+}
+
+impl Table {
+    /// For threads that write whatever rows they come to.
+    pub fn racing(&mut self) -> RacingRows<'_> {
+        let words = self.lanes.len() * (size_of::<Lane>() / size_of::<AtomicU64>());
+        let start = self.lanes.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: lanes are plain numbers, aligned beyond what the words need,
+        // and as long as the result lives nobody reaches them but through it.
+        let words = unsafe { std::slice::from_raw_parts(start, words) };
+        RacingRows {
+            words,
+            per_row: self.per_row,
+        }
+    }
+}
+
+/// A table that all threads read and write, two numbers at a time.
+pub struct RacingRows<'a> {
+    words: &'a [AtomicU64],
+    /// In lanes.
+    per_row: usize,
+}
+
+/// Atomic words in a lane.
+const WORDS: usize = WIDTH / 2;
+
+impl RacingRows<'_> {
+    /// Lanes in a row.
+    pub fn per_row(&self) -> usize {
+        self.per_row
+    }
+
+    #[inline(always)]
+    fn of(&self, row: u32) -> &[AtomicU64] {
+        let len = self.per_row * WORDS;
+        &self.words[row as usize * len..(row as usize + 1) * len]
+    }
+
+    /// Copies a row, of which others may be writing a part.
+    #[inline(always)]
+    pub fn load(&self, row: u32, into: &mut [Lane]) {
+        let pairs = flat_mut(into).chunks_exact_mut(2);
+        for (word, pair) in self.of(row).iter().zip(pairs) {
+            let [a, b, c, d, e, f, g, h] = word.load(Relaxed).to_ne_bytes();
+            pair[0] = f32::from_ne_bytes([a, b, c, d]);
+            pair[1] = f32::from_ne_bytes([e, f, g, h]);
+        }
+    }
+
+    /// Writes a row, over what others may have written meanwhile.
+    #[inline(always)]
+    pub fn store(&self, row: u32, from: &[Lane]) {
+        for (word, pair) in self.of(row).iter().zip(flat(from).chunks_exact(2)) {
+            let ([a, b, c, d], [e, f, g, h]) = (pair[0].to_ne_bytes(), pair[1].to_ne_bytes());
+            word.store(u64::from_ne_bytes([a, b, c, d, e, f, g, h]), Relaxed);
+        }
+    }
+
+    /// Asks for a row that will be read soon.
+    #[inline(always)]
+    pub fn prefetch(&self, row: u32) {
+        for lane in self.of(row).chunks_exact(WORDS) {
+            prefetch_at(lane.as_ptr());
+        }
     }
 }
 
@@ -136,6 +204,13 @@ mod tests {
         assert_eq!(table.take(16, 1), [-1.0, -2.0]);
         assert_eq!(table.take(14, 3), [14.0, 15.0, -1.0, 30.0, 31.0, -2.0]);
         assert_eq!(table.row(1)[0].0[0], 16.0);
+        let racing = table.racing();
+        let mut row = [Lane::ZERO; 2];
+        racing.load(1, &mut row);
+        row[1].0[15] = 4.0;
+        racing.store(1, &row);
+        assert_eq!(row[0].0[..3], [16.0, 17.0, 18.0]);
+        assert_eq!(flat(table.row(1))[31], 4.0);
         let shared = table.shared();
         // SAFETY: the only row that is held.
         unsafe { shared.row(1) }.0[1].0[0] = 5.0;

@@ -18,7 +18,7 @@ use crate::losses::Loss;
 use crate::model::{
     FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
 };
-use crate::params::{Param, host};
+use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
@@ -120,17 +120,16 @@ impl Mf {
         Ok(())
     }
 
-    fn network(&self, train: &Interactions, seed: Seed, device: &Device) -> Network {
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Network {
         let (users, items) = (train.num_users(), train.num_items);
         let table = |name: &str, rows: usize| {
-            let mut rng = seed.stream(&format!("init/{name}"));
-            Param::normal(
-                name,
-                [rows, self.embedding_dim],
-                self.init_deviation,
-                &mut rng,
-                device,
-            )
+            let shape = [rows, self.embedding_dim];
+            let Some(seed) = seed else {
+                return Param::zeros(name, shape, device);
+            };
+            let stream = seed.stream(&format!("init/{name}"));
+            Param::normal(name, shape, self.init_deviation, &stream, device)
         };
         let bias =
             |name: &str, rows: usize| self.biases.then(|| Param::zeros(name, [rows, 1], device));
@@ -147,7 +146,7 @@ impl Mf {
 
 impl ModelSpec for Mf {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, context.seed, context.device);
+        let network = self.network(context.data.train, Some(context.seed), context.device);
         let objective = Objective {
             loss: self.loss,
             temperature: self.temperature,
@@ -163,7 +162,7 @@ impl ModelSpec for Mf {
         data: ModelData<'_>,
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, Seed(0), device);
+        let network = self.network(data.train, None, device);
         pairwise::load(Box::new(network), weights, data, device)
     }
 }
@@ -223,6 +222,9 @@ impl Network {
             .reduce(|a, b| a + b)
     }
 }
+
+/// Scores of a tile of queries and items.
+const TILE: usize = 1 << 24;
 
 impl PairNetwork for Network {
     fn params(&self) -> Vec<&Param> {
@@ -288,13 +290,16 @@ impl PairNetwork for Network {
             .collect()
     }
 
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
-        let mut tile = rows[0].clone().matmul(self.items.value().transpose());
-        if let (Some(user), Some(item)) = (rows.get(1), &self.item_bias) {
-            tile = tile + item.value().transpose() + user.clone();
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
+        let tile = rows[0].clone().matmul(self.items.value().transpose());
+        match (rows.get(1), &self.item_bias) {
+            (Some(user), Some(item)) => tile + item.value().transpose() + user.clone(),
+            _ => tile,
         }
-        scores.copy_from_slice(&host(tile)?);
-        Ok(())
+    }
+
+    fn tile_height(&self) -> usize {
+        (TILE / self.items.shape()[0].max(1)).max(1)
     }
 
     fn item_vectors(&self) -> Result<Option<ItemVectors>> {

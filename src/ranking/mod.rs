@@ -7,6 +7,7 @@
 //! score first, then lower item index), so the lists depend neither on the
 //! tile height nor on the number of threads.
 
+mod on_device;
 mod products;
 mod select;
 mod shared;
@@ -65,6 +66,7 @@ enum Prepared {
     Products(Panels),
     Sparse,
     Shared(shared::Order),
+    OnDevice,
 }
 
 impl<'m> Ranker<'m> {
@@ -82,6 +84,7 @@ impl<'m> Ranker<'m> {
                 items.biases.as_deref(),
             )),
             ScoreForm::Sparse => Prepared::Sparse,
+            ScoreForm::OnDevice => Prepared::OnDevice,
             ScoreForm::Shared(scores) => Prepared::Shared(shared::Order::new(scores)),
         };
         Ok(Self { model, prepared })
@@ -115,6 +118,7 @@ impl<'m> Ranker<'m> {
         match &self.prepared {
             Prepared::Rows => rank_rows(self.model, requests, options),
             Prepared::Products(panels) => products::rank(self.model, panels, requests, options),
+            Prepared::OnDevice => on_device::rank(self.model, requests, options),
             Prepared::Sparse => sparse::rank(self.model, requests, options),
             Prepared::Shared(order) => shared::rank(self.model, order, requests, options),
         }
@@ -222,15 +226,20 @@ pub fn ensure_finite(scores: &[f32], query: &Query<'_>, model_name: &str) -> Res
     }
     let bad = scores.iter().position(|s| !s.is_finite());
     let position = bad.expect("one of them is not finite, as was just seen");
-    let user = match query.user {
-        Some(user) => format!("user index {}", user.0),
-        None => format!("a new user with {} items of history", query.history.len()),
-    };
+    let user = user_of(query);
     bail!(
         "model `{model_name}` scores {} at position {position} for {user}: its training diverged, \
          try a lower learning rate",
         scores[position]
     )
+}
+
+/// How errors name the user of a query.
+fn user_of(query: &Query<'_>) -> String {
+    match query.user {
+        Some(user) => format!("user index {}", user.0),
+        None => format!("a new user with {} items of history", query.history.len()),
+    }
 }
 
 #[cfg(test)]

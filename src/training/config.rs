@@ -29,7 +29,9 @@ pub struct TrainingConfig {
     pub gradient_clip: f64,
     /// `rows`: a step updates only the embedding rows of its batch. `dense`:
     /// all rows, which is the optimizer as published and slower on large
-    /// catalogs.
+    /// catalogs. `hogwild`: each example updates its rows at once, without
+    /// waiting for other threads, so that runs do not repeat; for `mf` on the
+    /// CPU.
     pub updates: Updates,
     pub schedule: Schedule,
     /// Steps over which the learning rate rises from zero.
@@ -109,6 +111,9 @@ impl TrainingConfig {
             self.decay_epochs > 0,
             "`training.decay_epochs` must be at least 1"
         );
+        if self.updates == Updates::Hogwild {
+            self.validate_hogwild()?;
+        }
         let positive = [
             ("learning_rate", self.learning_rate),
             ("epsilon", self.epsilon),
@@ -143,6 +148,20 @@ impl TrainingConfig {
                 "`training.{key}` must lie in [0, 1), but is {value}"
             );
         }
+        Ok(())
+    }
+
+    fn validate_hogwild(&self) -> Result<()> {
+        let stateless = self.optimizer == OptimizerKind::Sgd && self.momentum == 0.0;
+        ensure!(
+            stateless || self.optimizer == OptimizerKind::Adagrad,
+            "`training.updates = \"hogwild\"` steps after each example, which suits \
+             `optimizer = \"adagrad\"`, or `\"sgd\"` with `momentum = 0`"
+        );
+        ensure!(
+            self.gradient_clip == 0.0,
+            "`training.gradient_clip` needs whole batches: leave it out, or use `updates = \"rows\"`"
+        );
         Ok(())
     }
 

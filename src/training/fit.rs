@@ -56,6 +56,8 @@ struct Run {
     steps: usize,
     /// Whether the task steps in kernels of its own.
     fused: bool,
+    /// Whether those kernels have gone on since the last write-back.
+    ahead: bool,
     progress: Progress,
     saved: Instant,
 }
@@ -72,6 +74,7 @@ impl Run {
         };
         Ok(Self {
             fused: task.fuse(&optimizer)?,
+            ahead: false,
             tape: Tape::training(around.device, config.updates),
             optimizer,
             schedule: config.schedule_config(steps),
@@ -94,9 +97,6 @@ impl Run {
         });
         let first = self.progress.step * around.config.batch_size;
         let interrupted = self.steps_of(task, around)?;
-        if self.fused {
-            task.write_back(&mut self.optimizer)?;
-        }
         if interrupted {
             self.save(task, around)?;
             return Ok(true);
@@ -178,6 +178,7 @@ impl Run {
                 last: last || self.progress.step + 1 == self.steps,
             };
             let loss = task.fused_step(places, step)?;
+            self.ahead = true;
             self.optimizer.count_step();
             return Ok(loss);
         }
@@ -226,6 +227,9 @@ impl Run {
         let Some(validate) = around.validate.as_mut().filter(|_| due) else {
             return Ok(());
         };
+        if std::mem::take(&mut self.ahead) {
+            task.write_back(&mut self.optimizer)?;
+        }
         record.validation = validate(task.recommender())?;
         let metric = MetricSpec::parse(&config.validation_metric)?;
         let value = value_of(&record.validation, &config.validation_metric)?;
@@ -263,7 +267,10 @@ impl Run {
         Ok(())
     }
 
-    fn save(&mut self, task: &dyn Trainable, around: &mut Loop<'_>) -> Result<()> {
+    fn save(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<()> {
+        if std::mem::take(&mut self.ahead) {
+            task.write_back(&mut self.optimizer)?;
+        }
         let state = state::store(&task.params(), &self.optimizer, &self.progress)?;
         around.checkpoints.save_last(&state)?;
         self.saved = Instant::now();

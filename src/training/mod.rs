@@ -78,8 +78,8 @@ pub struct FusedStep {
     /// Counts from 1 over the whole training.
     pub number: u64,
     pub hyper: Hyper,
-    /// Whether [`Trainable::write_back`] comes before the next step, so that
-    /// nothing of that needs to be prepared.
+    /// Whether the epoch ends or pauses after this step, so that
+    /// nothing of the next one needs to be prepared.
     pub last: bool,
 }
 

@@ -62,6 +62,7 @@ impl Case {
             user_regularization: 0.01,
             item_regularization: 0.03,
             gradient_clip: 0.0,
+            hogwild: false,
         }
     }
 
@@ -158,7 +159,7 @@ fn on_gpu(case: &Case, log: &Arc<Interactions>, device: &Device) -> ([Vec<f32>; 
     });
     let factors = DeviceFactors::new(device, case.settings(), shape, &users, &items);
     let mut factors = factors.expect("there are kernels for this");
-    factors.load(log, Some(&sampler));
+    factors.load(device, log, Some(&sampler)).unwrap();
     let (order, stream) = epoch(log);
     factors.begin_epoch(&order, &stream);
     for (step, places) in steps(log).into_iter().enumerate() {

@@ -18,6 +18,7 @@ mod batch;
 mod goal;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
+mod hogwild;
 mod passes;
 
 pub use batch::{Batch, Batcher};
@@ -83,6 +84,9 @@ pub struct Settings {
     pub item_regularization: f32,
     /// Largest norm of a step's gradients; 0 does not clip.
     pub gradient_clip: f32,
+    /// Steps of single examples that do not wait for each other, in place of
+    /// one step of the batch.
+    pub hogwild: bool,
 }
 
 /// Both sides, and memory that steps use again.
@@ -107,6 +111,9 @@ impl Factors {
     pub fn step(&mut self, batch: &mut Batch, hyper: &Hyper) -> f64 {
         if self.settings.hardest_negative {
             passes::keep_hardest(self, batch);
+        }
+        if self.settings.hogwild {
+            return hogwild::steps(self, batch, hyper);
         }
         passes::step(self, batch, hyper)
     }

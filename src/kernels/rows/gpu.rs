@@ -100,7 +100,7 @@ fn launch(
             NumbersLaunch::of(&step.hyper),
             step.rows as u32,
             columns as u32,
-            Formula::of(step.hyper.kind),
+            Formula::of(&step.hyper),
             step.summed,
         );
     }

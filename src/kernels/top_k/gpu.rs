@@ -185,8 +185,10 @@ mod kernel {
     fn next_digit(counts: &[Atomic<u32>], state: &mut [u32], #[comptime] first: bool) {
         if first.comptime() {
             let mut total = 0u32;
-            for digit in 0..256usize {
+            let mut digit = 0usize;
+            while digit < 256 {
                 total += counts[digit].load();
+                digit += 1;
             }
             state[LEFT] = state[LEFT].min(total);
         }

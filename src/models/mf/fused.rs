@@ -32,7 +32,7 @@ pub fn fuse(
     let Some(goal) = around.goal() else {
         return Ok(None);
     };
-    if around.config.updates != Updates::Rows {
+    if around.config.updates == Updates::Dense {
         return Ok(None);
     }
     let dim = users.embeddings.shape()[1];
@@ -45,9 +45,11 @@ pub fn fuse(
         user_regularization: users.regularization as f32,
         item_regularization: items.regularization as f32,
         gradient_clip: around.config.gradient_clip as f32,
+        hogwild: around.config.updates == Updates::Hogwild,
     };
     match family(around.device) {
         Family::Flex => Ok(Some(on_host(users, items, settings, around)?)),
+        _ if settings.hogwild => Ok(None),
         #[cfg(feature = "wgpu")]
         Family::Gpu => super::fused_gpu::fuse(users, items, settings, around),
         #[cfg(not(feature = "wgpu"))]

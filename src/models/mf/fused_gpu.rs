@@ -9,6 +9,7 @@ use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::training::{FusedStep, LateLosses, READ_EVERY, StepLoss};
 use anyhow::Result;
+use burn::tensor::Device;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,6 +46,7 @@ pub fn fuse(
         }));
         let fused: Box<dyn FusedPairs> = Box::new(FusedMf {
             dim,
+            device: around.device.clone(),
             losses: Arc::new(losses),
         });
         fused
@@ -92,6 +94,7 @@ fn cut(rows: &[f32], columns: usize, first: usize, width: usize) -> Vec<f32> {
 
 struct FusedMf {
     dim: usize,
+    device: Device,
     losses: Arc<Losses>,
 }
 
@@ -135,7 +138,7 @@ impl FusedPairs for FusedMf {
     ) -> Result<StepLoss> {
         let kept = &mut *self.losses.kept();
         let sampler = (examples.width() > 1).then(|| examples.sampler());
-        kept.factors.load(examples.log(), sampler);
+        kept.factors.load(&self.device, examples.log(), sampler)?;
         kept.factors
             .begin_epoch(examples.order(), examples.stream());
         let number = kept.steps;

@@ -203,11 +203,15 @@ fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
 }
 
 impl Spec {
-    fn network(&self, train: &Interactions, seed: Seed, device: &Device) -> Network {
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Network {
         let (users, items, p) = (train.num_users(), train.num_items, &self.params);
         let table = |name: &str, rows: usize, dim: usize| {
-            let mut rng = seed.stream(&format!("init/{name}"));
-            Param::normal(name, [rows, dim], p.init_deviation, &mut rng, device)
+            let Some(seed) = seed else {
+                return Param::zeros(name, [rows, dim], device);
+            };
+            let stream = seed.stream(&format!("init/{name}"));
+            Param::normal(name, [rows, dim], p.init_deviation, &stream, device)
         };
         let gmf = self.kind.gmf.then(|| Gmf {
             users: table("gmf_user_embedding", users, p.embedding_dim),
@@ -289,7 +293,16 @@ impl Spec {
 }
 
 /// Uniform with the limit of Glorot & Bengio (AISTATS 2010).
-fn glorot(name: &str, shape: [usize; 2], fan_in: usize, seed: Seed, device: &Device) -> Param {
+fn glorot(
+    name: &str,
+    shape: [usize; 2],
+    fan_in: usize,
+    seed: Option<Seed>,
+    device: &Device,
+) -> Param {
+    let Some(seed) = seed else {
+        return Param::zeros(name, shape, device);
+    };
     let limit = (6.0 / (fan_in + shape[1]) as f32).sqrt();
     Param::uniform(
         name,
@@ -302,7 +315,7 @@ fn glorot(name: &str, shape: [usize; 2], fan_in: usize, seed: Seed, device: &Dev
 
 impl ModelSpec for Spec {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let mut network = self.network(context.data.train, context.seed, context.device);
+        let mut network = self.network(context.data.train, Some(context.seed), context.device);
         self.pretrain(&mut network)?;
         let objective = Objective {
             loss: self.params.loss,
@@ -319,7 +332,7 @@ impl ModelSpec for Spec {
         data: ModelData<'_>,
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, Seed(0), device);
+        let network = self.network(data.train, None, device);
         pairwise::load(Box::new(network), weights, data, device)
     }
 }

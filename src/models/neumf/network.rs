@@ -3,7 +3,7 @@
 use super::fused;
 use crate::device;
 use crate::model::{ItemVectors, QueryVectors};
-use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork};
+use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork, score_by_tiles};
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
 use anyhow::{Context, Result};
@@ -96,33 +96,6 @@ impl Network {
             users: tape.lookup(users, at.0),
             items: tape.lookup(items, at.1),
         }
-    }
-
-    /// Scores all items for a few users, `[users, items]`, on the device.
-    fn tile(&self, tape: &mut Tape, rows: &[Tensor<2>], from: usize, to: usize) -> Tensor<2> {
-        let take = |t: &Tensor<2>| t.clone().slice([from..to, 0..t.dims()[1]]);
-        let mut rows = rows.iter();
-        let mut scores = None;
-        if let (Some(gmf), Some(users)) = (
-            &self.gmf,
-            rows.by_ref().take(usize::from(self.gmf.is_some())).next(),
-        ) {
-            let weighted = take(users) * gmf.output.value().transpose();
-            scores = Some(weighted.matmul(gmf.items.value().transpose()));
-        }
-        if let (Some(mlp), Some(users)) = (&self.mlp, rows.next()) {
-            let (n, count) = (self.num_items, to - from);
-            let users = take(users).matmul(mlp.first_user.value()) + mlp.first_bias.value();
-            let items = mlp.items.value().matmul(mlp.first_item.value());
-            let h = items.dims()[1];
-            let sums = users.reshape([count, 1, h]) + items.reshape([1, n, h]);
-            let tower = mlp.tower(tape, sums).reshape([count, n]);
-            scores = Some(match scores {
-                Some(s) => s + tower,
-                None => tower,
-            });
-        }
-        scores.expect("a network has a branch") + self.bias.value()
     }
 }
 
@@ -240,20 +213,41 @@ impl PairNetwork for Network {
         fused::fuse(self, around)
     }
 
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
+        let mut tape = Tape::inference(&rows[0].device());
+        let count = rows[0].dims()[0];
+        let mut rows = rows.iter().cloned();
+        let mut scores = None;
+        if let Some(gmf) = &self.gmf {
+            let users = rows.next().expect("a table of users for each branch");
+            let weighted = users * gmf.output.value().transpose();
+            scores = Some(weighted.matmul(gmf.items.value().transpose()));
+        }
+        if let Some(mlp) = &self.mlp {
+            let users = rows.next().expect("a table of users for each branch");
+            let users = users.matmul(mlp.first_user.value()) + mlp.first_bias.value();
+            let items = mlp.items.value().matmul(mlp.first_item.value());
+            let (n, h) = (self.num_items, items.dims()[1]);
+            let sums = users.reshape([count, 1, h]) + items.reshape([1, n, h]);
+            let tower = mlp.tower(&mut tape, sums).reshape([count, n]);
+            scores = Some(match scores {
+                Some(s) => s + tower,
+                None => tower,
+            });
+        }
+        scores.expect("a network has a branch") + self.bias.value()
+    }
+
+    fn tile_height(&self) -> usize {
+        let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
+        (TILE / (self.num_items * width)).max(1)
+    }
+
     fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
         if device::is_host(&rows[0].device()) {
             let rows = rows.iter().cloned().map(host).collect::<Result<Vec<_>>>()?;
             return fused::score(self, &rows, scores);
         }
-        let queries = rows[0].dims()[0];
-        let width = self.mlp.as_ref().map_or(1, |m| m.first_bias.shape()[1]);
-        let height = (TILE / (self.num_items * width)).max(1);
-        let mut tape = Tape::inference(&rows[0].device());
-        for from in (0..queries).step_by(height) {
-            let to = (from + height).min(queries);
-            let tile = host(self.tile(&mut tape, rows, from, to))?;
-            scores[from * self.num_items..to * self.num_items].copy_from_slice(&tile);
-        }
-        Ok(())
+        score_by_tiles(self, rows, scores)
     }
 }

@@ -54,16 +54,19 @@ impl Examples {
         1 + self.negatives
     }
 
+    #[cfg(feature = "wgpu")]
     pub fn order(&self) -> &Permutation {
         &self.order
     }
 
     /// The stream that negatives come from: those of place `p` are its draws
     /// `p * negatives..`.
+    #[cfg(feature = "wgpu")]
     pub fn stream(&self) -> &Rng {
         &self.stream
     }
 
+    #[cfg(feature = "wgpu")]
     pub fn log(&self) -> &Interactions {
         &self.log
     }

@@ -9,6 +9,7 @@ pub use examples::Examples;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
+use crate::device;
 use crate::kernels::mf::Goal;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
@@ -55,12 +56,20 @@ pub trait PairNetwork: Send + Sync {
     /// The tables with a row for each user.
     fn user_tables(&self) -> Vec<&Param>;
 
-    /// Scores the catalog for users given as rows of the user tables, one
-    /// tensor `[queries, columns]` a table; `scores` is `[queries, items]`.
+    /// Scores of the catalog `[queries, items]`, on the device, for users given
+    /// as rows of the user tables, one tensor `[queries, columns]` a table.
+    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2>;
+
+    /// Queries whose tile, with what it takes to make it, fits the memory.
+    fn tile_height(&self) -> usize;
+
+    /// [`Self::tile`] in tiles of that height; `scores` is `[queries, items]`.
     ///
     /// # Errors
     /// A device that fails.
-    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()>;
+    fn score_rows(&self, rows: &[Tensor<2>], scores: &mut [f32]) -> Result<()> {
+        score_by_tiles(self, rows, scores)
+    }
 
     /// Item vectors, where scores are inner products with them.
     ///
@@ -87,6 +96,36 @@ pub trait PairNetwork: Send + Sync {
     fn fuse(&self, _: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
         Ok(None)
     }
+}
+
+/// See [`PairNetwork::score_rows`].
+///
+/// # Errors
+/// A device that fails.
+pub fn score_by_tiles<N: PairNetwork + ?Sized>(
+    network: &N,
+    rows: &[Tensor<2>],
+    scores: &mut [f32],
+) -> Result<()> {
+    let queries = rows[0].dims()[0];
+    let items = scores.len() / queries;
+    let tiles = scores.chunks_mut(network.tile_height() * items);
+    for (range, scores) in tile_ranges(queries, network.tile_height()).zip(tiles) {
+        let tile = network.tile(&slice_rows(rows, range));
+        scores.copy_from_slice(&crate::params::host(tile)?);
+    }
+    Ok(())
+}
+
+fn tile_ranges(queries: usize, height: usize) -> impl Iterator<Item = Range<usize>> {
+    let from = (0..queries).step_by(height);
+    from.map(move |from| from..(from + height).min(queries))
+}
+
+fn slice_rows(rows: &[Tensor<2>], range: Range<usize>) -> Vec<Tensor<2>> {
+    rows.iter()
+        .map(|t| t.clone().slice([range.clone(), 0..t.dims()[1]]))
+        .collect()
 }
 
 /// What fused kernels are made for.
@@ -160,6 +199,7 @@ pub fn fit(
     objective: Objective,
     context: FitContext<'_>,
 ) -> Result<Fitted> {
+    ensure_params_fit(network.as_ref(), context.device)?;
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let config = context.training;
@@ -200,6 +240,14 @@ pub fn fit(
     })
 }
 
+fn ensure_params_fit(network: &dyn PairNetwork, device: &Device) -> Result<()> {
+    network.params().into_iter().try_for_each(|param| {
+        let [rows, columns] = param.shape();
+        let what = format!("the table `{}` of {rows} rows", param.name());
+        device::ensure_fits(device, &what, 4 * rows * columns)
+    })
+}
+
 fn rating_scale(loss: Loss, train: &Interactions, normalize: bool) -> Result<Option<Scale>> {
     if loss != Loss::Mse {
         ensure!(
@@ -225,6 +273,7 @@ pub fn load(
     data: ModelData<'_>,
     device: &Device,
 ) -> Result<Box<dyn Recommender>> {
+    ensure_params_fit(network.as_ref(), device)?;
     for param in network.params_mut() {
         param.load(weights, "")?;
     }

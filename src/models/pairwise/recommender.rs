@@ -1,14 +1,16 @@
 //! A fitted network of pairs: known users by their rows, others by the rows
 //! of training users like them.
 
-use super::PairNetwork;
+use super::{PairNetwork, slice_rows, tile_ranges};
 use crate::data::interactions::Interactions;
+use crate::device::{Family, family};
+use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{Query, QueryVectors, Recommender, ScoreForm};
 use crate::models::neighbors::Neighbors;
 use crate::params::host;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -173,6 +175,9 @@ impl Recommender for PairRecommender {
     }
 
     fn score_form(&self) -> Result<ScoreForm> {
+        if family(&self.device) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
         let Some(mut items) = self.network.item_vectors()? else {
             return Ok(ScoreForm::Rows);
         };
@@ -192,6 +197,21 @@ impl Recommender for PairRecommender {
             }
         }
         Ok(users)
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let rows = self.rows(queries)?;
+        let mut lists = Vec::with_capacity(queries.len());
+        for range in tile_ranges(queries.len(), self.network.tile_height()) {
+            let mut tile = self.network.tile(&slice_rows(&rows, range.clone()));
+            if let Some(scale) = self.scale {
+                tile = tile * scale.deviation + scale.mean;
+            }
+            let masked = &masks.masked[range];
+            let picked = top_k(tile, Masks { masked, ..masks }, k)?;
+            lists.extend(picked.context("this device does not rank lists of this length")?);
+        }
+        Ok(lists)
     }
 
     fn weights(&self) -> Result<NamedTensors> {

@@ -8,9 +8,9 @@ use crate::model::Recommender;
 use crate::optim::Optimizer;
 use crate::params::{Param, host};
 use crate::seed::Seed;
-use crate::tape::Tape;
+use crate::tape::{Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -175,6 +175,11 @@ impl Trainable for PairTask<'_> {
             device: self.device,
             seed: self.seed,
         })?;
+        ensure!(
+            self.fused.is_some() || self.config.updates != Updates::Hogwild,
+            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, with a loss other \
+             than in_batch_softmax; use `rows`"
+        );
         Ok(self.fused.is_some())
     }
 

@@ -12,7 +12,8 @@ mod update;
 
 use super::{Goal, Settings};
 use crate::data::interactions::Interactions;
-use crate::kernels::gpu::{Formula, NumbersLaunch, UNITS, client};
+use crate::device::{client, ensure_fits};
+use crate::kernels::gpu::{Formula, NumbersLaunch, UNITS};
 use crate::kernels::update::Hyper;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Permutation, Rng};
@@ -131,9 +132,17 @@ impl DeviceFactors {
 
     /// Uploads the interactions, sorted by item inside each user, unless they
     /// are there.
-    pub fn load(&mut self, log: &Interactions, sampler: Option<&NegativeSampler>) {
+    ///
+    /// # Errors
+    /// More than the device holds in one buffer.
+    pub fn load(
+        &mut self,
+        device: &Device,
+        log: &Interactions,
+        sampler: Option<&NegativeSampler>,
+    ) -> Result<()> {
         if self.log.is_some() {
-            return;
+            return Ok(());
         }
         let alias = sampler.and_then(NegativeSampler::alias);
         let mut words: Vec<u32> = log.offsets.iter().map(|&o| o as u32).collect();
@@ -147,6 +156,7 @@ impl DeviceFactors {
             words.extend(others);
             reals = thresholds.to_vec();
         }
+        ensure_fits(device, "the log of training interactions", 4 * words.len())?;
         // An empty buffer cannot be bound.
         reals.resize(reals.len().max(1), 0.0);
         self.log = Some(Log {
@@ -156,6 +166,7 @@ impl DeviceFactors {
             interactions: log.items.len(),
             popularity: alias.is_some(),
         });
+        Ok(())
     }
 
     /// Takes up the order and the negatives of an epoch.
@@ -276,7 +287,7 @@ impl DeviceFactors {
                 sizes,
                 NumbersLaunch::of(hyper),
                 plan,
-                Formula::of(hyper.kind),
+                Formula::of(hyper),
             );
         }
     }

@@ -1,0 +1,286 @@
+//! Steps that do not wait for each other: each example updates its rows at
+//! once, in whatever order the threads come to them (Recht et al., "Hogwild!:
+//! a lock-free approach to parallelizing stochastic gradient descent", NIPS
+//! 2011). An update that another thread overwrites is lost, which hardly ever
+//! happens while rows are many; only with one thread does a result repeat.
+//!
+//! Numbers are read and written by relaxed atomic operations, two at a time,
+//! so that a race can lose an update and nothing else.
+
+use super::{Batch, Factors, Settings, Side};
+use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat, flat_mut};
+use crate::kernels::table::RacingRows;
+use crate::kernels::update::{Hyper, update_row};
+use rayon::prelude::*;
+
+/// Examples that a thread takes at a time.
+const CHUNK: usize = 256;
+
+/// How many examples ahead rows are asked for.
+const AHEAD: usize = 4;
+
+/// One step for each example of a batch; returns their mean loss, with the
+/// regularizer. The optimizer is one without a state or with one.
+pub fn steps(factors: &mut Factors, batch: &Batch, hyper: &Hyper) -> f64 {
+    let settings = factors.settings;
+    let users = RacingSide::of(&mut factors.users);
+    let items = RacingSide::of(&mut factors.items);
+    let examples = batch.users.len();
+    let chunks = (0..examples.div_ceil(CHUNK)).into_par_iter();
+    let losses = chunks.map(|chunk| {
+        simd::run(Examples {
+            settings,
+            users: &users,
+            items: &items,
+            batch,
+            hyper,
+            range: (chunk * CHUNK, ((chunk + 1) * CHUNK).min(examples)),
+        })
+    });
+    losses.sum::<f64>() / examples as f64
+}
+
+/// A side whose rows all threads read and write.
+struct RacingSide<'a> {
+    weights: RacingRows<'a>,
+    state: RacingRows<'a>,
+}
+
+impl<'a> RacingSide<'a> {
+    fn of(side: &'a mut Side) -> Self {
+        Self {
+            weights: side.weights.racing(),
+            state: side.first.racing(),
+        }
+    }
+
+    /// Reads the state of a row, updates both, and writes them.
+    #[inline(always)]
+    fn update<S: Isa>(
+        &self,
+        row: u32,
+        hyper: &Hyper,
+        weights: &mut [Lane],
+        state: &mut [Lane],
+        gradient: &[Lane],
+    ) {
+        self.state.load(row, state);
+        let kept = flat_mut(state);
+        update_row::<S>(hyper, flat_mut(weights), kept, &mut [], flat(gradient));
+        self.weights.store(row, weights);
+        self.state.store(row, state);
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        self.weights.prefetch(row);
+        self.state.prefetch(row);
+    }
+}
+
+struct Examples<'a> {
+    settings: Settings,
+    users: &'a RacingSide<'a>,
+    items: &'a RacingSide<'a>,
+    batch: &'a Batch,
+    hyper: &'a Hyper,
+    range: (usize, usize),
+}
+
+impl Job for Examples<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call<S: Isa>(self) -> f64 {
+        let (lanes, width) = (self.users.weights.per_row(), self.batch.width());
+        let mut own = Own {
+            user: vec![Lane::ZERO; lanes],
+            items: vec![Lane::ZERO; lanes * width],
+            state: vec![Lane::ZERO; self.users.state.per_row()],
+            user_gradient: vec![Lane::ZERO; lanes],
+            gradient: vec![Lane::ZERO; lanes],
+            scores: vec![0.0; width],
+        };
+        (self.range.0..self.range.1)
+            .map(|place| {
+                self.prefetch(place + AHEAD, width);
+                self.example::<S>(place, width, &mut own)
+            })
+            .sum()
+    }
+}
+
+/// Copies of an example's rows, and its gradients.
+struct Own {
+    user: Vec<Lane>,
+    items: Vec<Lane>,
+    state: Vec<Lane>,
+    user_gradient: Vec<Lane>,
+    gradient: Vec<Lane>,
+    scores: Vec<f32>,
+}
+
+impl Examples<'_> {
+    #[inline(always)]
+    fn prefetch(&self, place: usize, width: usize) {
+        if let Some(&user) = self.batch.users.get(place) {
+            self.users.prefetch(user);
+            for &item in &self.batch.items[place * width..(place + 1) * width] {
+                self.items.prefetch(item);
+            }
+        }
+    }
+
+    /// Reads the rows of an example, and updates them; returns its loss.
+    #[inline(always)]
+    fn example<S: Isa>(&self, place: usize, width: usize, own: &mut Own) -> f64 {
+        let Settings {
+            goal,
+            rows,
+            user_regularization,
+            item_regularization,
+            ..
+        } = self.settings;
+        let user = self.batch.users[place];
+        let items = &self.batch.items[place * width..(place + 1) * width];
+        let lanes = own.user.len();
+        self.users.weights.load(user, &mut own.user);
+        let copies = own.items.chunks_exact_mut(lanes);
+        for ((&item, copy), score) in items.iter().zip(copies).zip(&mut own.scores) {
+            self.items.weights.load(item, copy);
+            *score = rows.score::<S>(&own.user, copy);
+        }
+        let target = self.batch.targets.get(place).copied().unwrap_or(0.0);
+        let scale = 1.0 / goal.divisor(1, width);
+        let mut loss = f64::from(goal.derive(&mut own.scores, target, scale)) * f64::from(scale);
+        own.user_gradient.fill(Lane::ZERO);
+        let mut slope = 0.0;
+        let copies = own.items.chunks_exact_mut(lanes);
+        for ((&item, copy), &derivative) in items.iter().zip(copies).zip(&own.scores) {
+            add_scaled::<S>(&mut own.user_gradient, derivative, copy);
+            slope += derivative;
+            own.gradient.fill(Lane::ZERO);
+            add_scaled::<S>(&mut own.gradient, derivative, &own.user);
+            if let Some(column) = rows.bias {
+                flat_mut(&mut own.gradient)[column] = derivative;
+            }
+            loss += f64::from(item_regularization * dot::<S>(copy, copy));
+            add_scaled::<S>(&mut own.gradient, 2.0 * item_regularization, copy);
+            self.items
+                .update::<S>(item, self.hyper, copy, &mut own.state, &own.gradient);
+        }
+        if let Some(column) = rows.bias {
+            flat_mut(&mut own.user_gradient)[column] = slope;
+        }
+        loss += f64::from(user_regularization * dot::<S>(&own.user, &own.user));
+        add_scaled::<S>(&mut own.user_gradient, 2.0 * user_regularization, &own.user);
+        self.users.update::<S>(
+            user,
+            self.hyper,
+            &mut own.user,
+            &mut own.state,
+            &own.user_gradient,
+        );
+        loss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::mf::{Batcher, Goal, Rows};
+    use crate::optim::{OptimizerConfig, OptimizerKind};
+    use crate::seed::Seed;
+
+    const DIM: usize = 5;
+    const RATE: f64 = 0.3;
+    const DECAY: f64 = 0.01;
+
+    /// Rows of five numbers and a bias.
+    fn tables() -> (Vec<f32>, Vec<f32>) {
+        let mut rng = Seed(8).stream("test");
+        let mut draw = |rows: usize| (0..rows * (DIM + 1)).map(|_| rng.normal()).collect();
+        (draw(3), draw(4))
+    }
+
+    /// Examples in the order in which the batch keeps them.
+    const EXAMPLES: [(usize, [usize; 2]); 4] = [(0, [1, 2]), (0, [3, 1]), (2, [0, 3]), (1, [1, 0])];
+
+    /// BPR with SGD and biases, one example after the other.
+    fn plain(users: &mut [f64], items: &mut [f64]) -> f64 {
+        let row = |table: &[f64], r: usize| table[r * (DIM + 1)..(r + 1) * (DIM + 1)].to_vec();
+        let mut loss = 0.0;
+        for (u, [i, j]) in EXAMPLES {
+            let (user, positive, negative) = (row(users, u), row(items, i), row(items, j));
+            let score = |item: &[f64]| {
+                (0..DIM).map(|k| user[k] * item[k]).sum::<f64>() + user[DIM] + item[DIM]
+            };
+            let x = score(&positive) - score(&negative);
+            let slope = 1.0 / (1.0 + x.exp());
+            loss += (1.0 + (-x).exp()).ln();
+            for row in [&user, &positive, &negative] {
+                loss += DECAY * row.iter().map(|w| w * w).sum::<f64>();
+            }
+            for k in 0..=DIM {
+                let (step, last) = (DIM + 1, k == DIM);
+                let by_user = if last { 1.0 } else { user[k] };
+                let by_items = if last { 0.0 } else { positive[k] - negative[k] };
+                users[u * step + k] -= RATE * (-slope * by_items + 2.0 * DECAY * user[k]);
+                items[i * step + k] -= RATE * (-slope * by_user + 2.0 * DECAY * positive[k]);
+                items[j * step + k] -= RATE * (slope * by_user + 2.0 * DECAY * negative[k]);
+            }
+        }
+        loss / EXAMPLES.len() as f64
+    }
+
+    #[test]
+    fn one_thread_steps_example_by_example() {
+        let (users, items) = tables();
+        let side = |values: &[f32]| {
+            let mut side = Side::zeros(values.len() / (DIM + 1), DIM + 1, 0);
+            side.weights.put(0, DIM + 1, values);
+            side
+        };
+        let settings = Settings {
+            goal: Goal::Bpr,
+            hardest_negative: false,
+            rows: Rows { bias: Some(DIM) },
+            user_regularization: DECAY as f32,
+            item_regularization: DECAY as f32,
+            gradient_clip: 0.0,
+            hogwild: true,
+        };
+        let mut factors = Factors::new(settings, side(&users), side(&items));
+        let mut batcher = Batcher::new(3, 4);
+        let mut batch = batcher.empty();
+        let draw = |users: &mut [u32], items: &mut [u32]| {
+            for (place, (user, pair)) in EXAMPLES.iter().enumerate() {
+                users[place] = *user as u32;
+                items[2 * place] = pair[0] as u32;
+                items[2 * place + 1] = pair[1] as u32;
+            }
+        };
+        batcher.fill(&mut batch, (EXAMPLES.len(), 2), draw, std::iter::empty());
+        let config = OptimizerConfig {
+            kind: OptimizerKind::Sgd,
+            weight_decay: 0.0,
+            momentum: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            gradient_clip: 0.0,
+        };
+        let hyper = Hyper::new(&config, RATE, 1);
+        let loss = factors.step(&mut batch, &hyper);
+        let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let (mut users, mut items) = (wide(&users), wide(&items));
+        let expected = plain(&mut users, &mut items);
+        assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+        for (side, plain) in [(&factors.users, users), (&factors.items, items)] {
+            let values = side.weights.take(0, DIM + 1);
+            for (a, b) in values.iter().zip(&plain) {
+                assert!((f64::from(*a) - b).abs() < 1e-5, "{values:?} {plain:?}");
+            }
+        }
+    }
+}
