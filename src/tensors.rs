@@ -2,6 +2,10 @@
 //! histories go to disk (burnpack, with metadata) and to other tools
 //! (safetensors).
 
+mod stream;
+
+pub use stream::{Slice, Stream};
+
 use crate::fsio;
 use anyhow::{Context, Result, bail, ensure};
 use burn_pack::{Bytes, DType};
@@ -9,6 +13,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use stream::write;
 
 /// The values of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,56 +36,6 @@ pub struct NamedTensors {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Values that lie somewhere else.
-#[derive(Clone, Copy, Debug)]
-pub enum Slice<'a> {
-    F32(&'a [f32]),
-    U32(&'a [u32]),
-    I64(&'a [i64]),
-    /// Stored as `i64`.
-    Offsets(&'a [usize]),
-}
-
-impl Slice<'_> {
-    fn bytes(self) -> Vec<u8> {
-        match self {
-            Self::F32(v) => pack(v, |x| x.to_le_bytes()),
-            Self::U32(v) => pack(v, |x| x.to_le_bytes()),
-            Self::I64(v) => pack(v, |x| x.to_le_bytes()),
-            Self::Offsets(v) => pack(v, |x| (x as i64).to_le_bytes()),
-        }
-    }
-
-    fn len(self) -> usize {
-        match self {
-            Self::F32(v) => v.len(),
-            Self::U32(v) => v.len(),
-            Self::I64(v) => v.len(),
-            Self::Offsets(v) => v.len(),
-        }
-    }
-
-    fn dtype(self) -> DType {
-        match self {
-            Self::F32(_) => DType::F32,
-            Self::U32(_) => DType::U32,
-            Self::I64(_) | Self::Offsets(_) => DType::I64,
-        }
-    }
-
-    fn byte_len(self) -> usize {
-        self.len() * self.dtype().size()
-    }
-}
-
-fn pack<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    let mut packed = vec![0; N * values.len()];
-    for (slot, value) in packed.as_chunks_mut::<N>().0.iter_mut().zip(values) {
-        *slot = bytes(*value);
-    }
-    packed
-}
-
 impl HostTensor {
     fn slice(&self) -> Slice<'_> {
         match &self.values {
@@ -99,66 +54,6 @@ impl HostTensor {
         };
         Ok(Self { shape, values })
     }
-}
-
-/// Tensors on their way into a burnpack file. Their values stay where they
-/// are; when their turn comes, the bytes of one are in memory beside them.
-#[derive(Default)]
-pub struct Stream {
-    tensors: Vec<burn_pack::Tensor>,
-    pub metadata: BTreeMap<String, String>,
-}
-
-impl Stream {
-    /// Adds a tensor of one dimension: what `pick` finds in `owner`.
-    pub fn add<T: Send + Sync + 'static>(
-        &mut self,
-        name: &str,
-        owner: &Arc<T>,
-        pick: impl Fn(&T) -> Slice<'_> + Send + Sync + 'static,
-    ) {
-        let shape = vec![pick(owner).len()];
-        self.add_shaped(name, shape, owner, pick);
-    }
-
-    fn add_shaped<T: Send + Sync + 'static>(
-        &mut self,
-        name: &str,
-        shape: Vec<usize>,
-        owner: &Arc<T>,
-        pick: impl Fn(&T) -> Slice<'_> + Send + Sync + 'static,
-    ) {
-        let values = pick(owner);
-        let (dtype, len) = (values.dtype(), values.byte_len());
-        let owner = Arc::clone(owner);
-        let bytes = move || Ok(Bytes::from_bytes_vec(pick(&owner).bytes()));
-        let name = name.to_string();
-        self.tensors.push(burn_pack::Tensor::deferred(
-            name, dtype, shape, None, len, bytes,
-        ));
-    }
-
-    /// Writes the file, atomically.
-    ///
-    /// # Errors
-    /// Names the path.
-    pub fn save(self, path: &Path) -> Result<()> {
-        write(self.tensors, &self.metadata, path)
-    }
-}
-
-fn write(
-    tensors: Vec<burn_pack::Tensor>,
-    metadata: &BTreeMap<String, String>,
-    path: &Path,
-) -> Result<()> {
-    let mut writer = burn_pack::Writer::new(tensors);
-    for (key, value) in metadata {
-        writer = writer.with_metadata(key, value);
-    }
-    writer
-        .write_to_file(path)
-        .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
 }
 
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
@@ -264,10 +159,8 @@ impl NamedTensors {
     /// The second value names the path.
     pub fn stream_burnpack(self, path: &Path) -> (Self, Result<()>) {
         let shared = Arc::new(self);
-        let mut stream = Stream {
-            tensors: Vec::new(),
-            metadata: shared.metadata.clone(),
-        };
+        let mut stream = Stream::default();
+        stream.metadata.clone_from(&shared.metadata);
         for (name, tensor) in &shared.tensors {
             let key = name.clone();
             stream.add_shaped(name, tensor.shape.clone(), &shared, move |named| {

@@ -3,7 +3,10 @@
 //! Our own splitter rather than polars': input may have delimiters of several
 //! characters, Latin-1 text and lines of any number of fields; a bad row must
 //! be named by its line; and fields go straight into dense columns, so that
-//! no table of strings ever stands in memory.
+//! no table of strings ever stands in memory. On 10 million rows like those of
+//! MovieLens (226 MB, two busy cores) polars' reader takes 1.8 to 3.0 s and
+//! 540 MB for columns of integers, this one 3.0 to 5.9 s and 243 MB with the
+//! file hashed and the ids encoded.
 
 use crate::data::config::Encoding;
 use crate::data::read::fields::{Quoted, Splitter};
