@@ -15,40 +15,21 @@
 //! [`Rows::score`] puts right.
 
 mod batch;
+mod clipped;
 mod goal;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
+mod hardest;
 mod hogwild;
 mod passes;
+mod side;
 
 pub use batch::{Batch, Batcher};
 pub use goal::Goal;
-pub use passes::SharedSide;
+pub use side::{Held, SharedSide, Side};
 
 use super::simd::{Isa, Lane, dot, flat};
-use super::table::Table;
 use super::update::Hyper;
-
-/// The weights of one side and the optimizer's states, row by row.
-#[derive(Clone, Debug)]
-pub struct Side {
-    pub weights: Table,
-    /// Without columns where the optimizer keeps no state.
-    pub first: Table,
-    /// Without columns where it keeps one.
-    pub second: Table,
-}
-
-impl Side {
-    pub fn zeros(rows: usize, columns: usize, states: usize) -> Self {
-        let state = |number| Table::zeros(rows, if states >= number { columns } else { 0 });
-        Self {
-            weights: Table::zeros(rows, columns),
-            first: state(1),
-            second: state(2),
-        }
-    }
-}
 
 /// How rows make a score.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +91,7 @@ impl Factors {
     /// One step; returns the mean loss of the batch, with the regularizer.
     pub fn step(&mut self, batch: &mut Batch, hyper: &Hyper) -> f64 {
         if self.settings.hardest_negative {
-            passes::keep_hardest(self, batch);
+            hardest::keep_hardest(self, batch);
         }
         if self.settings.hogwild {
             return hogwild::steps(self, batch, hyper);

@@ -1,13 +1,14 @@
 //! The passes of a step.
 
-use super::{Batch, Factors, Rows, Settings, Side};
+use super::clipped::clipped_updates;
+use super::{Batch, Factors, Rows, Settings, SharedSide, Side};
 use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat_mut, prefetch};
-use crate::kernels::table::{SharedRows, Table};
-use crate::kernels::update::{Hyper, update_row};
+use crate::kernels::table::Table;
+use crate::kernels::update::Hyper;
 use rayon::prelude::*;
 
 /// Rows that a thread takes at a time.
-const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
 
 /// How many places ahead rows are asked for.
 const AHEAD: usize = 4;
@@ -16,21 +17,21 @@ const AHEAD: usize = 4;
 #[derive(Default)]
 pub struct Space {
     /// Derivatives of the loss by the scores, parallel to the batch's items.
-    derivatives: Vec<f32>,
+    pub derivatives: Vec<f32>,
     /// Gradients of the batch's distinct users.
-    users: Vec<Lane>,
+    pub users: Vec<Lane>,
     /// Gradients of the batch's distinct items, where they must wait for the
     /// norm of all.
-    items: Vec<Lane>,
+    pub items: Vec<Lane>,
     /// Loss, and squared norm of the gradient, of each distinct row.
-    losses: Vec<f64>,
-    norms: Vec<f64>,
+    pub losses: Vec<f64>,
+    pub norms: Vec<f64>,
 }
 
 /// Numbers that all passes of a step need.
 #[derive(Clone, Copy)]
-struct Step {
-    settings: Settings,
+pub struct Step {
+    pub settings: Settings,
     width: usize,
     /// One over what the sum of losses is divided by.
     scale: f32,
@@ -97,7 +98,7 @@ fn item_updates(
     sum(&space.losses)
 }
 
-fn sum(values: &[f64]) -> f64 {
+pub fn sum(values: &[f64]) -> f64 {
     values.iter().sum()
 }
 
@@ -201,19 +202,19 @@ fn finish<S: Isa>(rows: Rows, gradient: &mut [Lane], slope: f32, row: &[Lane], d
 }
 
 /// Gradients of some of the batch's distinct items.
-struct ItemGradients<'a> {
-    step: &'a Step,
-    batch: &'a Batch,
-    users: &'a Table,
-    derivatives: &'a [f32],
+pub struct ItemGradients<'a> {
+    pub step: &'a Step,
+    pub batch: &'a Batch,
+    pub users: &'a Table,
+    pub derivatives: &'a [f32],
     /// The first of its items, of the batch's distinct ones.
-    first: usize,
+    pub first: usize,
 }
 
 impl ItemGradients<'_> {
     /// Writes the gradient of one of them; returns its regularizer.
     #[inline(always)]
-    fn of<S: Isa>(&self, number: usize, item: &[Lane], gradient: &mut [Lane]) -> f64 {
+    pub fn of<S: Isa>(&self, number: usize, item: &[Lane], gradient: &mut [Lane]) -> f64 {
         let places = self.batch.by_item.places_of(self.first + number);
         let user_of = |place: u32| self.batch.users[place as usize / self.step.width];
         gradient.fill(Lane::ZERO);
@@ -270,93 +271,8 @@ impl Job for ItemUpdates<'_> {
     }
 }
 
-/// Pass 2 to a buffer.
-struct ItemBuffer<'a> {
-    gradients: ItemGradients<'a>,
-    items: &'a Table,
-    losses: &'a mut [f64],
-    buffer: &'a mut [Lane],
-}
-
-impl Job for ItemBuffer<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self) {
-        let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
-        let gradients = self.buffer.chunks_exact_mut(self.items.per_row());
-        for (number, ((loss, &row), gradient)) in
-            self.losses.iter_mut().zip(rows).zip(gradients).enumerate()
-        {
-            *loss = self
-                .gradients
-                .of::<S>(number, self.items.row(row), gradient);
-        }
-    }
-}
-
-/// Passes 2 and 3 with all gradients scaled by `min(1, clip / norm)`; returns
-/// the items' part of the loss.
-fn clipped_updates(
-    step: &Step,
-    batch: &Batch,
-    users: &mut Side,
-    items: &mut Side,
-    space: &mut Space,
-    hyper: &Hyper,
-) -> f64 {
-    let per_row = items.weights.per_row();
-    space.losses.resize(batch.by_item.len(), 0.0);
-    space
-        .items
-        .resize(batch.by_item.len() * per_row, Lane::ZERO);
-    let chunks = space.losses.par_chunks_mut(CHUNK);
-    let buffers = space.items.par_chunks_mut(CHUNK * per_row);
-    chunks
-        .zip(buffers)
-        .enumerate()
-        .for_each(|(chunk, (losses, buffer))| {
-            simd::run(ItemBuffer {
-                gradients: ItemGradients {
-                    step,
-                    batch,
-                    users: &users.weights,
-                    derivatives: &space.derivatives,
-                    first: chunk * CHUNK,
-                },
-                items: &items.weights,
-                losses,
-                buffer,
-            });
-        });
-    let norm =
-        (square(&space.users, &mut space.norms) + square(&space.items, &mut space.norms)).sqrt();
-    let scale = (f64::from(step.settings.gradient_clip) / (norm + 1e-12)).min(1.0) as f32;
-    for gradients in [&mut space.users, &mut space.items] {
-        flat_mut(gradients).iter_mut().for_each(|g| *g *= scale);
-    }
-    update(&batch.by_item.rows, &space.items, items, hyper);
-    update(&batch.by_user.rows, &space.users, users, hyper);
-    sum(&space.losses)
-}
-
-/// Sum of squares; the order of the sum does not depend on threads.
-fn square(gradients: &[Lane], norms: &mut Vec<f64>) -> f64 {
-    norms.clear();
-    norms.resize(gradients.len().div_ceil(CHUNK), 0.0);
-    let chunks = norms.par_iter_mut().zip(gradients.par_chunks(CHUNK));
-    chunks.for_each(|(norm, lanes)| {
-        *norm = lanes
-            .iter()
-            .flat_map(|lane| lane.0)
-            .map(|g| f64::from(g) * f64::from(g))
-            .sum();
-    });
-    sum(norms)
-}
-
 /// Updates distinct rows by their gradients: pass 3.
-fn update(rows: &[u32], gradients: &[Lane], side: &mut Side, hyper: &Hyper) {
+pub fn update(rows: &[u32], gradients: &[Lane], side: &mut Side, hyper: &Hyper) {
     let per_row = side.weights.per_row();
     let shared = SharedSide::of(side);
     let chunks = rows
@@ -394,114 +310,6 @@ impl Job for RowUpdates<'_> {
             // SAFETY: the rows are distinct, and each is in one chunk.
             let held = unsafe { self.side.row(row) };
             held.update::<S>(self.hyper, gradient);
-        }
-    }
-}
-
-/// A side whose rows several threads update.
-pub struct SharedSide<'a> {
-    weights: SharedRows<'a>,
-    first: SharedRows<'a>,
-    second: SharedRows<'a>,
-}
-
-/// All that belongs to one row.
-pub struct Held<'a> {
-    weights: &'a mut [Lane],
-    first: &'a mut [Lane],
-    second: &'a mut [Lane],
-}
-
-impl<'a> SharedSide<'a> {
-    pub fn of(side: &'a mut Side) -> Self {
-        Self {
-            weights: side.weights.shared(),
-            first: side.first.shared(),
-            second: side.second.shared(),
-        }
-    }
-
-    /// # Safety
-    /// Nothing else may hold the same row at the same time.
-    #[inline(always)]
-    pub unsafe fn row(&self, row: u32) -> Held<'_> {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            Held {
-                weights: self.weights.row(row).0,
-                first: self.first.row(row).0,
-                second: self.second.row(row).0,
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub fn prefetch(&self, row: u32) {
-        self.weights.prefetch(row);
-        self.first.prefetch(row);
-        self.second.prefetch(row);
-    }
-}
-
-impl Held<'_> {
-    #[inline(always)]
-    pub fn update<S: Isa>(self, hyper: &Hyper, gradient: &[Lane]) {
-        update_row::<S>(
-            hyper,
-            flat_mut(self.weights),
-            flat_mut(self.first),
-            flat_mut(self.second),
-            simd::flat(gradient),
-        );
-    }
-}
-
-/// Leaves each example the negative that scores highest, the first of those.
-pub fn keep_hardest(factors: &Factors, batch: &mut Batch) {
-    let width = batch.width();
-    let mut kept = vec![0; batch.users.len() * 2];
-    let chunks = kept.par_chunks_mut(2 * CHUNK).enumerate();
-    chunks.for_each(|(chunk, kept)| {
-        simd::run(Hardest {
-            rows: factors.settings.rows,
-            users: &factors.users.weights,
-            items: &factors.items.weights,
-            batch,
-            width,
-            first: chunk * CHUNK,
-            kept,
-        });
-    });
-    batch.items = kept;
-}
-
-struct Hardest<'a> {
-    rows: Rows,
-    users: &'a Table,
-    items: &'a Table,
-    batch: &'a Batch,
-    width: usize,
-    first: usize,
-    kept: &'a mut [u32],
-}
-
-impl Job for Hardest<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self) {
-        for (place, kept) in (self.first..).zip(self.kept.chunks_exact_mut(2)) {
-            let user = self.users.row(self.batch.users[place]);
-            let all = &self.batch.items[place * self.width..(place + 1) * self.width];
-            let mut best = f32::NEG_INFINITY;
-            kept.copy_from_slice(&all[..2]);
-            for &item in &all[1..] {
-                let score = self.rows.score::<S>(user, self.items.row(item));
-                if score > best {
-                    best = score;
-                    kept[1] = item;
-                }
-            }
         }
     }
 }
