@@ -271,44 +271,69 @@ struct UniformDraws<'a> {
     negatives: usize,
 }
 
+/// Draws whose candidates are known and not yet looked up.
+struct Candidates {
+    words: [[u32; BLOCKS]; 4],
+    users: [u32; BLOCKS],
+    /// Where they go in `items`.
+    slots: [usize; BLOCKS],
+    /// The number of the first.
+    number: u64,
+    len: usize,
+}
+
 impl UniformDraws<'_> {
-    /// The draws `start..` of the run, at most [`BLOCKS`]; `place` and `k` say
-    /// where the first of them goes.
+    /// A word as `Rng::below` takes it; `None` where it would take another.
     #[inline(always)]
-    fn some(&mut self, start: usize, len: usize, place: &mut usize, k: &mut usize) {
-        let sampler = self.sampler;
-        let num_items = sampler.positives.num_items as u32;
-        let threshold = num_items.wrapping_neg() % num_items;
+    fn item_of(&self, threshold: u32, word: u32) -> Option<u32> {
+        let wide = u64::from(word) * self.sampler.positives.num_items as u64;
+        (wide as u32 >= threshold).then_some((wide >> 32) as u32)
+    }
+
+    /// The draws from the one at `place` and `k` on, at most [`BLOCKS`]. Asks
+    /// for what tells whether their first candidates are positives.
+    #[inline(always)]
+    fn candidates(&self, threshold: u32, place: &mut usize, k: &mut usize) -> Candidates {
+        let start = *place * self.negatives + *k;
         let number = self.first + start as u64;
-        let words = self
-            .stream
-            .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW);
-        // As `Rng::below` draws.
-        let item_of = |word: u32| {
-            let wide = u64::from(word) * u64::from(num_items);
-            (wide as u32 >= threshold).then_some((wide >> 32) as u32)
+        let mut drawn = Candidates {
+            words: self
+                .stream
+                .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW),
+            users: [0; BLOCKS],
+            slots: [0; BLOCKS],
+            number,
+            len: BLOCKS.min(self.users.len() * self.negatives - start),
         };
-        let mut users = [0; BLOCKS];
-        let mut slots = [0; BLOCKS];
-        for i in 0..len {
-            users[i] = self.users[*place];
-            slots[i] = *place * (self.negatives + 1) + 1 + *k;
-            if let Some(item) = item_of(words[0][i]) {
-                sampler.prefetch(users[i], item);
+        for i in 0..drawn.len {
+            drawn.users[i] = self.users[*place];
+            drawn.slots[i] = *place * (self.negatives + 1) + 1 + *k;
+            if let Some(item) = self.item_of(threshold, drawn.words[0][i]) {
+                self.sampler.prefetch(drawn.users[i], item);
             }
             *k += 1;
             if *k == self.negatives {
                 (*place, *k) = (*place + 1, 0);
             }
         }
-        for i in 0..len {
-            let found = words
+        drawn
+    }
+
+    #[inline(always)]
+    fn look_up(&mut self, threshold: u32, drawn: &Candidates) {
+        for i in 0..drawn.len {
+            let user = drawn.users[i];
+            let found = drawn
+                .words
                 .iter()
-                .filter_map(|w| item_of(w[i]))
-                .find(|&item| !sampler.is_positive(users[i], item));
-            self.items[slots[i]] = match found {
+                .filter_map(|w| self.item_of(threshold, w[i]))
+                .find(|&item| !self.sampler.is_positive(user, item));
+            self.items[drawn.slots[i]] = match found {
                 Some(item) => item,
-                None => sampler.draw(self.stream, number + i as u64, users[i]),
+                None => {
+                    let number = drawn.number + i as u64;
+                    self.sampler.draw(self.stream, number, user)
+                }
             };
         }
     }
@@ -317,12 +342,21 @@ impl UniformDraws<'_> {
 impl Job for UniformDraws<'_> {
     type Output = ();
 
+    /// While a block's memory is on its way, the next block is drawn.
     #[inline(always)]
     fn call<S: Isa>(mut self) {
-        let total = self.users.len() * self.negatives;
+        let num_items = self.sampler.positives.num_items as u32;
+        let threshold = num_items.wrapping_neg() % num_items;
         let (mut place, mut k) = (0, 0);
-        for start in (0..total).step_by(BLOCKS) {
-            self.some(start, BLOCKS.min(total - start), &mut place, &mut k);
+        let mut waiting: Option<Candidates> = None;
+        while place < self.users.len() {
+            let drawn = self.candidates(threshold, &mut place, &mut k);
+            if let Some(waiting) = waiting.replace(drawn) {
+                self.look_up(threshold, &waiting);
+            }
+        }
+        if let Some(waiting) = waiting {
+            self.look_up(threshold, &waiting);
         }
     }
 }

@@ -73,6 +73,9 @@ pub trait Isa: Copy {
 
     fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
+    /// The sum of all places, in the order of [`Lane::sum`].
+    fn sum(a: Self::Vector) -> f32;
+
     /// What is above zero, place by place.
     fn relu(a: Self::Vector) -> Self::Vector;
 
@@ -121,6 +124,11 @@ impl Isa for Portable {
     #[inline(always)]
     fn add(a: Lane, b: Lane) -> Lane {
         Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn sum(a: Lane) -> f32 {
+        a.sum()
     }
 
     #[inline(always)]
@@ -196,9 +204,7 @@ pub fn dot<S: Isa>(a: &[Lane], b: &[Lane]) -> f32 {
     for (a, b) in a.iter().zip(b) {
         sum = S::madd(S::load(a), S::load(b), sum);
     }
-    let mut lane = Lane::ZERO;
-    S::store(sum, &mut lane);
-    lane.sum()
+    S::sum(sum)
 }
 
 /// `to += factor * row`

@@ -89,6 +89,13 @@ pub struct RacingRows<'a> {
     per_row: usize,
 }
 
+/// Where the first number of two stands in a word.
+const FIRST: u32 = if cfg!(target_endian = "little") {
+    0
+} else {
+    32
+};
+
 /// Atomic words in a lane.
 const WORDS: usize = WIDTH / 2;
 
@@ -109,9 +116,9 @@ impl RacingRows<'_> {
     pub fn load(&self, row: u32, into: &mut [Lane]) {
         let pairs = flat_mut(into).chunks_exact_mut(2);
         for (word, pair) in self.of(row).iter().zip(pairs) {
-            let [a, b, c, d, e, f, g, h] = word.load(Relaxed).to_ne_bytes();
-            pair[0] = f32::from_ne_bytes([a, b, c, d]);
-            pair[1] = f32::from_ne_bytes([e, f, g, h]);
+            let word = word.load(Relaxed);
+            pair[0] = f32::from_bits((word >> FIRST) as u32);
+            pair[1] = f32::from_bits((word >> (32 - FIRST)) as u32);
         }
     }
 
@@ -119,8 +126,8 @@ impl RacingRows<'_> {
     #[inline(always)]
     pub fn store(&self, row: u32, from: &[Lane]) {
         for (word, pair) in self.of(row).iter().zip(flat(from).chunks_exact(2)) {
-            let ([a, b, c, d], [e, f, g, h]) = (pair[0].to_ne_bytes(), pair[1].to_ne_bytes());
-            word.store(u64::from_ne_bytes([a, b, c, d, e, f, g, h]), Relaxed);
+            let (first, second) = (u64::from(pair[0].to_bits()), u64::from(pair[1].to_bits()));
+            word.store(first << FIRST | second << (32 - FIRST), Relaxed);
         }
     }
 

@@ -61,6 +61,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn sum(a: [__m256; 2]) -> f32 {
+        // SAFETY: as in `splat`.
+        unsafe { sum_of_eight(_mm256_add_ps(a[0], a[1])) }
+    }
+
+    #[inline(always)]
     fn relu(a: [__m256; 2]) -> [__m256; 2] {
         // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
         a.map(|a| unsafe { _mm256_max_ps(a, _mm256_setzero_ps()) })
@@ -123,6 +129,16 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn sum(a: __m512) -> f32 {
+        // SAFETY: as in `splat`; the upper half takes AVX-512DQ, which `run`
+        // asks for too.
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            sum_of_eight(_mm256_add_ps(low, high))
+        }
+    }
+
+    #[inline(always)]
     fn relu(a: __m512) -> __m512 {
         // SAFETY: as in `splat`. Of a NaN and zero, this takes the zero.
         unsafe { _mm512_max_ps(a, _mm512_setzero_ps()) }
@@ -132,5 +148,19 @@ impl Isa for Avx512 {
     fn above(a: __m512, b: __m512) -> u32 {
         // SAFETY: as in `splat`.
         u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
+    }
+}
+
+/// Each half onto the other until one number is left.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn sum_of_eight(a: __m256) -> f32 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
     }
 }

@@ -1,9 +1,9 @@
 //! The training pairs in the order of an epoch, and their negatives.
 
 use crate::data::interactions::Interactions;
-use crate::kernels::simd::prefetch_at;
+use crate::kernels::simd::{self, Isa, Job, prefetch_at};
 use crate::sampling::NegativeSampler;
-use crate::seed::{Permutation, Rng, Seed};
+use crate::seed::{BLOCK, Permutation, Rng, Seed};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -102,11 +102,14 @@ impl Examples {
             let first = places.start + chunk * CHUNK;
             // Rows lie anywhere: all of a chunk's are asked for before any is
             // read.
-            for (place, user) in (first..).zip(users.iter_mut()) {
-                *user = self.order.at(place as u32);
-                let row = *user as usize;
-                prefetch_at(self.users.as_ptr().wrapping_add(row));
-                prefetch_at(self.log.items.as_ptr().wrapping_add(row));
+            simd::run(RowsOf {
+                order: &self.order,
+                first: first as u32,
+                rows: users,
+            });
+            for &row in users.iter() {
+                prefetch_at(self.users.as_ptr().wrapping_add(row as usize));
+                prefetch_at(self.log.items.as_ptr().wrapping_add(row as usize));
             }
             for (user, items) in users.iter_mut().zip(items.chunks_exact_mut(width)) {
                 let row = *user as usize;
@@ -126,5 +129,24 @@ impl Examples {
     pub fn ratings(&self, places: Range<usize>) -> impl Iterator<Item = f32> + '_ {
         let ratings = self.log.weights.as_deref().expect("mse has ratings");
         places.map(|place| ratings[self.order.at(place as u32) as usize])
+    }
+}
+
+/// Which row stands at each of some places.
+struct RowsOf<'a> {
+    order: &'a Permutation,
+    first: u32,
+    rows: &'a mut [u32],
+}
+
+impl Job for RowsOf<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        let places = (self.first..).step_by(BLOCK);
+        for (rows, first) in self.rows.chunks_mut(BLOCK).zip(places) {
+            rows.copy_from_slice(&self.order.block(first)[..rows.len()]);
+        }
     }
 }
