@@ -10,10 +10,8 @@
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
-//! | [`sampling`] | negatives, never a positive |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
-//! | [`kernels`] | fused operations, each with the plain one as its test |
-//! | [`params`], [`tape`], [`optim`] | parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
+//! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |

@@ -1,11 +1,18 @@
 //! Negative items for training: uniform or by popularity, never a positive
 //! of the user.
 
+mod alias;
+mod bits;
+mod run;
+
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
-use crate::kernels::simd::{self, Isa, Job, prefetch_at};
-use crate::seed::{BLOCKS, Rng};
+use crate::kernels::simd::{self, prefetch_at};
+use crate::seed::Rng;
+use alias::Alias;
 use anyhow::{Result, bail};
+use bits::Bits;
+use run::UniformDraws;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,49 +26,6 @@ pub enum NegativeSampling {
     Popularity,
 }
 
-/// Draws in constant time from a discrete distribution (Walker's alias
-/// method as in Vose 1991).
-struct Alias {
-    threshold: Vec<f32>,
-    other: Vec<u32>,
-}
-
-impl Alias {
-    fn new(weights: &[f64]) -> Self {
-        let total: f64 = weights.iter().sum();
-        let n = weights.len();
-        let mut scaled: Vec<f64> = weights.iter().map(|w| w / total * n as f64).collect();
-        let mut other: Vec<u32> = (0..n as u32).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..n).partition(|&i| scaled[i] < 1.0);
-        while let (Some(s), Some(&l)) = (small.pop(), large.last()) {
-            other[s] = l as u32;
-            scaled[l] -= 1.0 - scaled[s];
-            if scaled[l] < 1.0 {
-                large.pop();
-                small.push(l);
-            }
-        }
-        // What is left over is 1 but for rounding.
-        for i in small.into_iter().chain(large) {
-            scaled[i] = 1.0;
-        }
-        Self {
-            threshold: scaled.into_iter().map(|x| x as f32).collect(),
-            other,
-        }
-    }
-
-    fn draw(&self, rng: &mut Rng) -> u32 {
-        let slot = rng.below(self.other.len() as u32);
-        if rng.uniform() < self.threshold[slot as usize] {
-            slot
-        } else {
-            self.other[slot as usize]
-        }
-    }
-}
-
 /// Draws negatives of users.
 pub struct NegativeSampler {
     alias: Option<Alias>,
@@ -70,47 +34,6 @@ pub struct NegativeSampler {
     /// Probability of each item before rejection.
     probabilities: Option<Vec<f32>>,
     bits: Option<Bits>,
-}
-
-/// One bit for each user and item: one look in place of a search, where the
-/// data is small enough for it.
-struct Bits {
-    words: Vec<u64>,
-    words_per_user: usize,
-}
-
-/// Bytes that the bits may take.
-const MOST_BITS: usize = 64 << 20;
-
-impl Bits {
-    fn new(positives: &Interactions) -> Option<Self> {
-        let words_per_user = positives.num_items.div_ceil(64);
-        let len = positives.num_users() * words_per_user;
-        if len * size_of::<u64>() > MOST_BITS {
-            return None;
-        }
-        let mut bits = Self {
-            words: vec![0; len],
-            words_per_user,
-        };
-        for user in 0..positives.num_users() as u32 {
-            for &item in positives.items_of(UserIdx(user)) {
-                let at = bits.word_of(user, item);
-                bits.words[at] |= 1 << (item % 64);
-            }
-        }
-        Some(bits)
-    }
-
-    #[inline(always)]
-    fn word_of(&self, user: u32, item: u32) -> usize {
-        user as usize * self.words_per_user + item as usize / 64
-    }
-
-    #[inline(always)]
-    fn get(&self, user: u32, item: u32) -> bool {
-        self.words[self.word_of(user, item)] >> (item % 64) & 1 == 1
-    }
 }
 
 /// Blocks of the stream that belong to one negative: enough words for
@@ -257,107 +180,6 @@ impl NegativeSampler {
             wanted += 1;
         }
         wanted
-    }
-}
-
-/// [`NegativeSampler::draw`] for a run of draws: the first block of each is
-/// made together with those of its neighbors, and hardly any needs another.
-struct UniformDraws<'a> {
-    sampler: &'a NegativeSampler,
-    stream: &'a Rng,
-    first: u64,
-    users: &'a [u32],
-    items: &'a mut [u32],
-    negatives: usize,
-}
-
-/// Draws whose candidates are known and not yet looked up.
-struct Candidates {
-    words: [[u32; BLOCKS]; 4],
-    users: [u32; BLOCKS],
-    /// Where they go in `items`.
-    slots: [usize; BLOCKS],
-    /// The number of the first.
-    number: u64,
-    len: usize,
-}
-
-impl UniformDraws<'_> {
-    /// A word as `Rng::below` takes it; `None` where it would take another.
-    #[inline(always)]
-    fn item_of(&self, threshold: u32, word: u32) -> Option<u32> {
-        let wide = u64::from(word) * self.sampler.positives.num_items as u64;
-        (wide as u32 >= threshold).then_some((wide >> 32) as u32)
-    }
-
-    /// The draws from the one at `place` and `k` on, at most [`BLOCKS`]. Asks
-    /// for what tells whether their first candidates are positives.
-    #[inline(always)]
-    fn candidates(&self, threshold: u32, place: &mut usize, k: &mut usize) -> Candidates {
-        let start = *place * self.negatives + *k;
-        let number = self.first + start as u64;
-        let mut drawn = Candidates {
-            words: self
-                .stream
-                .blocks(number * BLOCKS_PER_DRAW, BLOCKS_PER_DRAW),
-            users: [0; BLOCKS],
-            slots: [0; BLOCKS],
-            number,
-            len: BLOCKS.min(self.users.len() * self.negatives - start),
-        };
-        for i in 0..drawn.len {
-            drawn.users[i] = self.users[*place];
-            drawn.slots[i] = *place * (self.negatives + 1) + 1 + *k;
-            if let Some(item) = self.item_of(threshold, drawn.words[0][i]) {
-                self.sampler.prefetch(drawn.users[i], item);
-            }
-            *k += 1;
-            if *k == self.negatives {
-                (*place, *k) = (*place + 1, 0);
-            }
-        }
-        drawn
-    }
-
-    #[inline(always)]
-    fn look_up(&mut self, threshold: u32, drawn: &Candidates) {
-        for i in 0..drawn.len {
-            let user = drawn.users[i];
-            let found = drawn
-                .words
-                .iter()
-                .filter_map(|w| self.item_of(threshold, w[i]))
-                .find(|&item| !self.sampler.is_positive(user, item));
-            self.items[drawn.slots[i]] = match found {
-                Some(item) => item,
-                None => {
-                    let number = drawn.number + i as u64;
-                    self.sampler.draw(self.stream, number, user)
-                }
-            };
-        }
-    }
-}
-
-impl Job for UniformDraws<'_> {
-    type Output = ();
-
-    /// While a block's memory is on its way, the next block is drawn.
-    #[inline(always)]
-    fn call<S: Isa>(mut self) {
-        let num_items = self.sampler.positives.num_items as u32;
-        let threshold = num_items.wrapping_neg() % num_items;
-        let (mut place, mut k) = (0, 0);
-        let mut waiting: Option<Candidates> = None;
-        while place < self.users.len() {
-            let drawn = self.candidates(threshold, &mut place, &mut k);
-            if let Some(waiting) = waiting.replace(drawn) {
-                self.look_up(threshold, &waiting);
-            }
-        }
-        if let Some(waiting) = waiting {
-            self.look_up(threshold, &waiting);
-        }
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Updates {
     /// Every row in every step: the optimizer exactly as published.
     Dense,
     /// Each example updates its rows at once, in threads that do not wait for
-    /// each other: faster, and no two runs are equal.
+    /// each other: fewer epochs are needed, and no two runs are equal.
     Hogwild,
 }
 
