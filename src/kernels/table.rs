@@ -2,6 +2,7 @@
 
 use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_at};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,10 +16,10 @@ pub struct Table {
 impl Table {
     pub fn zeros(rows: usize, columns: usize) -> Self {
         let per_row = columns.div_ceil(WIDTH);
-        Self {
-            lanes: vec![Lane::ZERO; rows * per_row],
-            per_row,
-        }
+        let mut lanes = Vec::with_capacity(rows * per_row);
+        ask_for_huge_pages(lanes.spare_capacity_mut());
+        lanes.resize(rows * per_row, Lane::ZERO);
+        Self { lanes, per_row }
     }
 
     /// Puts row-major values of `columns` columns into the columns from
@@ -197,6 +198,25 @@ impl SharedRows<'_> {
 
 /// A row that is held alone.
 pub struct RowMut<'a>(pub &'a mut [Lane]);
+
+/// Rows are read in no order, so that small pages cost a look into the page
+/// table for nearly every row of a large table. Before the memory is first
+/// written, the system is asked for pages of 2 MiB; it may refuse.
+fn ask_for_huge_pages(memory: &mut [MaybeUninit<Lane>]) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 2 << 20;
+        let bytes = memory.as_mut_ptr_range();
+        let start = (bytes.start as usize).next_multiple_of(PAGE);
+        let end = bytes.end as usize / PAGE * PAGE;
+        if start < end {
+            // SAFETY: advice on memory that is ours alone; it changes none.
+            unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}
 
 #[cfg(test)]
 mod tests {
