@@ -1,6 +1,7 @@
 //! Which places of a batch look up which row.
 
 use super::simd::prefetch_at;
+use super::table::zeros;
 
 /// How many places ahead a stamp is asked for.
 const AHEAD: usize = 16;
@@ -47,7 +48,7 @@ impl Grouper {
     /// For tables of `rows` rows.
     pub fn new(rows: usize) -> Self {
         Self {
-            stamps: vec![(0, 0); rows],
+            stamps: zeros(rows),
             ..Self::default()
         }
     }

@@ -2,7 +2,6 @@
 
 use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_at};
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,10 +15,10 @@ pub struct Table {
 impl Table {
     pub fn zeros(rows: usize, columns: usize) -> Self {
         let per_row = columns.div_ceil(WIDTH);
-        let mut lanes = Vec::with_capacity(rows * per_row);
-        ask_for_huge_pages(lanes.spare_capacity_mut());
-        lanes.resize(rows * per_row, Lane::ZERO);
-        Self { lanes, per_row }
+        Self {
+            lanes: zeros(rows * per_row),
+            per_row,
+        }
     }
 
     /// Puts row-major values of `columns` columns into the columns from
@@ -199,14 +198,16 @@ impl SharedRows<'_> {
 /// A row that is held alone.
 pub struct RowMut<'a>(pub &'a mut [Lane]);
 
-/// Rows are read in no order, so that small pages cost a look into the page
-/// table for nearly every row of a large table. Before the memory is first
-/// written, the system is asked for pages of 2 MiB; it may refuse.
-fn ask_for_huge_pages(memory: &mut [MaybeUninit<Lane>]) {
+/// Zeros to be read and written in no order. With small pages, nearly every
+/// access to a large table would cost a look into the page table, so the system
+/// is asked for pages of 2 MiB before the memory is first written; it may
+/// refuse.
+pub fn zeros<T: Copy + Default>(len: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 2 << 20;
-        let bytes = memory.as_mut_ptr_range();
+        let bytes = values.spare_capacity_mut().as_mut_ptr_range();
         let start = (bytes.start as usize).next_multiple_of(PAGE);
         let end = bytes.end as usize / PAGE * PAGE;
         if start < end {
@@ -214,8 +215,8 @@ fn ask_for_huge_pages(memory: &mut [MaybeUninit<Lane>]) {
             unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_HUGEPAGE) };
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = memory;
+    values.resize(len, T::default());
+    values
 }
 
 #[cfg(test)]
