@@ -137,10 +137,10 @@ impl Run {
             let step = self.progress.step;
             let places = step * batch_size..((step + 1) * batch_size).min(task.num_examples());
             let size = places.len();
-            let stop = around.observer.stop_requested();
-            let loss = self.step(task, around, places, stop)?;
+            let loss = self.step(task, around, places)?;
             pending.push(loss, size);
             self.progress.step += 1;
+            let stop = around.observer.stop_requested();
             let read = pending.len() == READ_EVERY || self.progress.step == self.steps || stop;
             let loss = if read {
                 Some(self.read(&mut pending, around.config)?)
@@ -161,13 +161,11 @@ impl Run {
         Ok(false)
     }
 
-    /// One step; `last` when the epoch ends or pauses after it.
     fn step(
         &mut self,
         task: &mut dyn Trainable,
         around: &Loop<'_>,
         places: Range<usize>,
-        last: bool,
     ) -> Result<StepLoss> {
         let before = self.optimizer.steps();
         let rate = self.schedule.rate(before);
@@ -175,7 +173,6 @@ impl Run {
             let step = FusedStep {
                 number: before + 1,
                 hyper: Hyper::new(self.optimizer.config(), rate, before + 1),
-                last: last || self.progress.step + 1 == self.steps,
             };
             let loss = task.fused_step(places, step)?;
             self.ahead = true;

@@ -78,9 +78,6 @@ pub struct FusedStep {
     /// Counts from 1 over the whole training.
     pub number: u64,
     pub hyper: Hyper,
-    /// Whether the epoch ends or pauses after this step, so that
-    /// nothing of the next one needs to be prepared.
-    pub last: bool,
 }
 
 /// The mean loss of a step, where it is.

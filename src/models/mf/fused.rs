@@ -100,6 +100,17 @@ fn side(params: SideParams<'_>, optimizer: &Optimizer) -> Result<Side> {
     Ok(side)
 }
 
+/// The side of a parameter, users first, and its first column in that side's
+/// rows.
+pub fn columns_of(param: &Param, dim: usize) -> (usize, usize) {
+    match param.name() {
+        "user_embedding" => (0, 0),
+        "user_bias" => (0, dim),
+        "item_embedding" => (1, 0),
+        _ => (1, dim),
+    }
+}
+
 /// Without momentum, SGD's velocity is the gradient itself, which nobody needs
 /// again: half of what a step moves.
 fn states_kept(config: &OptimizerConfig) -> usize {
@@ -158,7 +169,7 @@ impl FusedPairs for FusedMf {
         let following = places.end..(places.end + self.batch_size).min(examples.len());
         let hyper = step.hyper;
         let (current, next) = (&mut self.current, &mut self.next);
-        let loss = if step.last || following.is_empty() {
+        let loss = if following.is_empty() {
             factors.step(current, &hyper)
         } else {
             self.prepared = Some(following.clone());
@@ -172,14 +183,10 @@ impl FusedPairs for FusedMf {
     }
 
     fn write_back(&mut self, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<()> {
-        let (users, items) = (&self.factors.users, &self.factors.items);
+        let sides = [&self.factors.users, &self.factors.items];
         for param in params {
-            let (side, first) = match param.name() {
-                "user_embedding" => (users, 0),
-                "user_bias" => (users, self.dim),
-                "item_embedding" => (items, 0),
-                _ => (items, self.dim),
-            };
+            let (side, first) = columns_of(param, self.dim);
+            let side = sides[side];
             let width = param.shape()[1];
             param.set_host(side.weights.take(first, width));
             let states: Vec<_> = [&side.first, &side.second]

@@ -1,6 +1,6 @@
 //! Training `mf` by the kernels of [`crate::kernels::mf::gpu`].
 
-use super::fused::SideParams;
+use super::fused::{SideParams, columns_of};
 use crate::kernels::mf::Settings;
 use crate::kernels::mf::gpu::{DeviceFactors, HostSide, KEPT_LOSSES, Shape};
 use crate::losses::Loss;
@@ -149,16 +149,12 @@ impl FusedPairs for FusedMf {
     }
 
     fn write_back(&mut self, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<()> {
-        let [users, items] = self.losses.kept().factors.download()?;
+        let sides = self.losses.kept().factors.download()?;
         let biases = usize::from(params.iter().any(|p| p.name() == "user_bias"));
         let columns = self.dim + biases;
         for param in params {
-            let (side, first) = match param.name() {
-                "user_embedding" => (&users, 0),
-                "user_bias" => (&users, self.dim),
-                "item_embedding" => (&items, 0),
-                _ => (&items, self.dim),
-            };
+            let (side, first) = columns_of(param, self.dim);
+            let side = &sides[side];
             let width = param.shape()[1];
             param.set_host(cut(&side.weights, columns, first, width));
             let states = side.states.iter();

@@ -161,7 +161,6 @@ impl Case {
             let step = FusedStep {
                 number,
                 hyper: Hyper::new(&config, self.config.learning_rate, number),
-                last: false,
             };
             match fused.step(&self.examples(), places, step).unwrap() {
                 StepLoss::Host(loss) => losses.push(loss),
