@@ -17,7 +17,7 @@ const BLOCK: usize = 8;
 /// order: a tie with the threshold loses, because the `k` that set it have
 /// lower indices.
 pub enum Best {
-    Short(Short),
+    Short(Box<Short>),
     Long(Long),
 }
 
@@ -25,7 +25,7 @@ impl Best {
     /// `k` must be at least 1.
     pub fn new(k: usize) -> Self {
         if k <= SHORT {
-            Self::Short(Short::new(k))
+            Self::Short(Box::new(Short::new(k)))
         } else {
             Self::Long(Long::new(k))
         }
