@@ -103,18 +103,19 @@ impl Job for Examples<'_> {
         };
         // SGD without momentum.
         let stateless = self.users.state.per_row() == 0;
-        (self.range.0..self.range.1)
-            .map(|place| {
-                self.prefetch(place + AHEAD, width);
-                let loss = self.derive::<S>(place, width, &mut own);
-                if stateless {
-                    self.descend::<S>(place, width, &mut own);
-                } else {
-                    self.update::<S>(place, width, &mut own);
-                }
-                loss
-            })
-            .sum()
+        let mut loss = 0.0;
+        // A loop and no iterator: a closure might become a function of its own,
+        // which would not be compiled for these instructions.
+        for place in self.range.0..self.range.1 {
+            self.prefetch(place + AHEAD, width);
+            loss += self.derive::<S>(place, width, &mut own);
+            if stateless {
+                self.descend::<S>(place, width, &mut own);
+            } else {
+                self.update::<S>(place, width, &mut own);
+            }
+        }
+        loss
     }
 }
 
