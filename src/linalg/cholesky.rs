@@ -158,7 +158,11 @@ mod tests {
         let root = factor.inverse_factor();
         for j in 0..size {
             let column: Vec<f64> = (0..size)
-                .map(|i| (0..size).map(|k| root[k * size + i] * root[k * size + j]).sum())
+                .map(|i| {
+                    (0..size)
+                        .map(|k| root[k * size + i] * root[k * size + j])
+                        .sum()
+                })
                 .collect();
             for (i, value) in times(&column).iter().enumerate() {
                 let unit = if i == j { 1.0 } else { 0.0 };

@@ -220,7 +220,10 @@ mod tests {
                 exact.solve(&mut column);
                 for (i, exact) in column.iter().enumerate() {
                     let found = f64::from(inverse.get(i, j));
-                    assert!((found - exact).abs() < 1e-6, "{size} {i} {j} {found} {exact}");
+                    assert!(
+                        (found - exact).abs() < 1e-6,
+                        "{size} {i} {j} {found} {exact}"
+                    );
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! Sparse matrices of interactions.
 
+use super::memory::ensure_fits;
 use crate::data::interactions::Interactions;
+use anyhow::Result;
+use rayon::prelude::*;
 
 /// Compressed sparse rows with one entry for each distinct pair, columns
 /// ascending inside a row.
@@ -120,6 +123,86 @@ impl Sparse {
     }
 }
 
+/// The pairs of columns of `users` that share a row, with their inner products
+/// (`X' X`); `items` is the transpose.
+///
+/// # Errors
+/// More pairs than the memory has room for.
+pub fn gram(users: &Sparse, items: &Sparse) -> Result<Sparse> {
+    let num_items = items.num_rows();
+    let lengths = (0..users.num_rows()).map(|u| users.row_len(u) as u64);
+    let pairs: u64 = lengths.map(|len| len * len).sum();
+    let pairs = pairs.min((num_items * num_items) as u64);
+    // While rows are put together, they are there twice.
+    ensure_fits(
+        pairs * 16,
+        &format!("up to {pairs} pairs of items that share a user"),
+        "leave out users with very long histories (data.clean.max_user_interactions) or rare \
+         items (data.clean.min_item_interactions)",
+    )?;
+    let rows: Vec<(Vec<u32>, Vec<f32>)> = (0..num_items)
+        .into_par_iter()
+        .map_init(
+            || Sums::new(num_items),
+            |sums, item| {
+                sums.add_row(item, items, users);
+                sums.take()
+            },
+        )
+        .collect();
+    let mut gram = Sparse {
+        offsets: vec![0],
+        ..Sparse::default()
+    };
+    let entries = rows.iter().map(|row| row.0.len()).sum();
+    gram.columns.reserve_exact(entries);
+    gram.values.reserve_exact(entries);
+    for (columns, values) in rows {
+        gram.columns.extend(columns);
+        gram.values.extend(values);
+        gram.offsets.push(gram.columns.len());
+    }
+    Ok(gram)
+}
+
+/// Dense sums, and which of them are in use.
+struct Sums {
+    sums: Vec<f32>,
+    touched: Vec<u32>,
+}
+
+impl Sums {
+    fn new(len: usize) -> Self {
+        Self {
+            sums: vec![0.0; len],
+            touched: Vec::new(),
+        }
+    }
+
+    fn add_row(&mut self, item: usize, items: &Sparse, users: &Sparse) {
+        for (user, value) in items.row(item) {
+            for (other, other_value) in users.row(user as usize) {
+                let sum = &mut self.sums[other as usize];
+                if *sum == 0.0 {
+                    self.touched.push(other);
+                }
+                *sum += value * other_value;
+            }
+        }
+    }
+
+    /// Columns ascending and their sums, and a clean slate.
+    fn take(&mut self) -> (Vec<u32>, Vec<f32>) {
+        let mut columns = self.touched.split_off(0);
+        columns.sort_unstable();
+        // A sum that came back to zero was touched more than once.
+        columns.dedup();
+        let take = |c: &u32| std::mem::take(&mut self.sums[*c as usize]);
+        let values = columns.iter().map(take).collect();
+        (columns, values)
+    }
+}
+
 /// Counts to offsets.
 pub fn accumulate(offsets: &mut [usize]) {
     for i in 1..offsets.len() {
@@ -130,6 +213,19 @@ pub fn accumulate(offsets: &mut [usize]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_gram_matrix_holds_the_pairs_that_share_a_row() {
+        let users = Sparse {
+            offsets: vec![0, 2, 4, 4],
+            columns: vec![0, 2, 1, 2],
+            values: vec![2.0, 4.0, 4.0, 5.0],
+        };
+        let gram = gram(&users, &users.transposed(4)).unwrap();
+        assert_eq!(gram.offsets, [0, 2, 4, 7, 7]);
+        assert_eq!(gram.columns, [0, 2, 1, 2, 0, 1, 2]);
+        assert_eq!(gram.values, [4.0, 8.0, 16.0, 20.0, 8.0, 20.0, 41.0]);
+    }
 
     #[test]
     fn repeated_pairs_are_one_entry_and_transposing_twice_changes_nothing() {

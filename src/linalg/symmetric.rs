@@ -163,8 +163,7 @@ impl Symmetric {
         let mut rest = &mut self.lanes[..];
         (0..self.size.div_ceil(TILE))
             .map(|block| {
-                let (row, others) =
-                    std::mem::take(&mut rest).split_at_mut((block + 1) * PER_TILE);
+                let (row, others) = std::mem::take(&mut rest).split_at_mut((block + 1) * PER_TILE);
                 rest = others;
                 (block, row)
             })

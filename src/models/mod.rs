@@ -1,12 +1,15 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod ease;
 pub mod item_knn;
+mod item_weights;
 pub mod mf;
 mod neighbors;
 pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+mod similarity;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -31,6 +34,7 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &ease::ENTRY,
     &mf::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
