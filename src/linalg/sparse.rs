@@ -42,6 +42,23 @@ impl Sparse {
         matrix
     }
 
+    /// From rows with ascending columns.
+    pub fn from_rows(rows: Vec<Vec<(u32, f32)>>) -> Self {
+        let entries = rows.iter().map(Vec::len).sum();
+        let mut matrix = Self {
+            offsets: vec![0],
+            columns: Vec::with_capacity(entries),
+            values: Vec::with_capacity(entries),
+        };
+        for row in rows {
+            let (columns, values): (Vec<u32>, Vec<f32>) = row.into_iter().unzip();
+            matrix.columns.extend(columns);
+            matrix.values.extend(values);
+            matrix.offsets.push(matrix.columns.len());
+        }
+        matrix
+    }
+
     pub fn num_rows(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -140,66 +157,64 @@ pub fn gram(users: &Sparse, items: &Sparse) -> Result<Sparse> {
         "leave out users with very long histories (data.clean.max_user_interactions) or rare \
          items (data.clean.min_item_interactions)",
     )?;
-    let rows: Vec<(Vec<u32>, Vec<f32>)> = (0..num_items)
+    let rows: Vec<Vec<(u32, f32)>> = (0..num_items)
         .into_par_iter()
         .map_init(
             || Sums::new(num_items),
             |sums, item| {
-                sums.add_row(item, items, users);
-                sums.take()
+                sums.add_product(items.row(item), users);
+                let mut row: Vec<_> = sums.drain().map(|(at, sum)| (at, sum as f32)).collect();
+                row.sort_unstable_by_key(|entry| entry.0);
+                row
             },
         )
         .collect();
-    let mut gram = Sparse {
-        offsets: vec![0],
-        ..Sparse::default()
-    };
-    let entries = rows.iter().map(|row| row.0.len()).sum();
-    gram.columns.reserve_exact(entries);
-    gram.values.reserve_exact(entries);
-    for (columns, values) in rows {
-        gram.columns.extend(columns);
-        gram.values.extend(values);
-        gram.offsets.push(gram.columns.len());
-    }
-    Ok(gram)
+    Ok(Sparse::from_rows(rows))
 }
 
-/// Dense sums, and which of them are in use.
-struct Sums {
-    sums: Vec<f32>,
+/// Dense sums that are zero where nothing was added, and where something was.
+/// Used over and over, so that a round costs what it adds.
+#[derive(Clone, Debug)]
+pub struct Sums {
+    sums: Vec<f64>,
     touched: Vec<u32>,
 }
 
 impl Sums {
-    fn new(len: usize) -> Self {
+    pub fn new(len: usize) -> Self {
         Self {
             sums: vec![0.0; len],
             touched: Vec::new(),
         }
     }
 
-    fn add_row(&mut self, item: usize, items: &Sparse, users: &Sparse) {
-        for (user, value) in items.row(item) {
-            for (other, other_value) in users.row(user as usize) {
-                let sum = &mut self.sums[other as usize];
-                if *sum == 0.0 {
-                    self.touched.push(other);
-                }
-                *sum += value * other_value;
+    #[inline]
+    pub fn add(&mut self, at: u32, amount: f64) {
+        let sum = &mut self.sums[at as usize];
+        if *sum == 0.0 {
+            self.touched.push(at);
+        }
+        *sum += amount;
+    }
+
+    /// Adds `rows[c] value` for each column `c` of a row of another matrix.
+    pub fn add_product(&mut self, row: impl Iterator<Item = (u32, f32)>, rows: &Sparse) {
+        for (column, value) in row {
+            for (at, other) in rows.row(column as usize) {
+                self.add(at, f64::from(value) * f64::from(other));
             }
         }
     }
 
-    /// Columns ascending and their sums, and a clean slate.
-    fn take(&mut self) -> (Vec<u32>, Vec<f32>) {
-        let mut columns = self.touched.split_off(0);
-        columns.sort_unstable();
-        // A sum that came back to zero was touched more than once.
-        columns.dedup();
-        let take = |c: &u32| std::mem::take(&mut self.sums[*c as usize]);
-        let values = columns.iter().map(take).collect();
-        (columns, values)
+    /// What is not zero, in the order in which it was first added to; all is
+    /// zero afterwards.
+    pub fn drain(&mut self) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let sums = &mut self.sums;
+        let taken = self.touched.drain(..);
+        // A sum that came back to zero on its way was touched twice.
+        taken
+            .map(|at| (at, std::mem::take(&mut sums[at as usize])))
+            .filter(|(_, sum)| *sum != 0.0)
     }
 }
 

@@ -3,8 +3,9 @@
 
 use crate::data::interactions::Interactions;
 use crate::linalg::Sparse;
+use crate::linalg::sparse::Sums;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
-use crate::models::item_weights::{Column, ItemWeights, keep_largest};
+use crate::models::item_weights::{Column, ItemWeights};
 use crate::models::similarity::{self, Measure, Similarity, Space};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
@@ -91,69 +92,15 @@ impl ItemKnn {
         let columns: Vec<Column> = (0..train.num_items)
             .into_par_iter()
             .map_init(
-                || Accumulator::new(train.num_items),
+                || Sums::new(train.num_items),
                 |sums, j| {
-                    sums.co_occurrences(j, &space.rows, &users);
-                    let own = space.size_of(j);
-                    let mut column = sums.take(|i, product| {
-                        space.similarity(space.size_of(i as usize), own, product)
-                    });
-                    keep_largest(&mut column, self.neighbors, |similarity| similarity);
-                    column.shrink_to_fit();
-                    column
+                    sums.add_product(space.rows.row(j), &users);
+                    let column = sums.drain().filter(|(i, _)| *i as usize != j);
+                    space.nearest(space.size_of(j), column, self.neighbors)
                 },
             )
             .collect();
         Ok(ItemWeights::from_columns(&columns))
-    }
-}
-
-/// Dense sums for one item at a time, and which of them are in use.
-struct Accumulator {
-    sums: Vec<f64>,
-    touched: Vec<u32>,
-}
-
-impl Accumulator {
-    fn new(num_items: usize) -> Self {
-        Self {
-            sums: vec![0.0; num_items],
-            touched: Vec::new(),
-        }
-    }
-
-    /// Sums `r_i . r_item` for every other item that shares a user.
-    fn co_occurrences(&mut self, item: usize, items: &Sparse, users: &Sparse) {
-        for (user, value) in items.row(item) {
-            for (other, other_value) in users.row(user as usize) {
-                let sum = &mut self.sums[other as usize];
-                if *sum == 0.0 {
-                    self.touched.push(other);
-                }
-                *sum += f64::from(value) * f64::from(other_value);
-            }
-        }
-        self.sums[item] = 0.0;
-    }
-
-    /// The positive similarities, and a clean slate.
-    fn take(&mut self, similarity: impl Fn(u32, f64) -> f64) -> Column {
-        let sums = &mut self.sums;
-        let similarity = |i: u32| {
-            let product = std::mem::take(&mut sums[i as usize]);
-            // What came back to zero was touched more than once, too.
-            (
-                i,
-                if product == 0.0 {
-                    0.0
-                } else {
-                    similarity(i, product) as f32
-                },
-            )
-        };
-        let mut column: Column = self.touched.drain(..).map(similarity).collect();
-        column.retain(|&(_, similarity)| similarity > 0.0);
-        column
     }
 }
 

@@ -9,7 +9,10 @@ pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod rp3beta;
 mod similarity;
+pub mod slim;
+pub mod user_knn;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -34,6 +37,9 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &user_knn::ENTRY,
+    &rp3beta::ENTRY,
+    &slim::ENTRY,
     &ease::ENTRY,
     &mf::ENTRY,
     &neumf::GMF,

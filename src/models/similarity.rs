@@ -21,6 +21,7 @@
 //! count.
 
 use crate::linalg::Sparse;
+use crate::models::item_weights::{Column, keep_largest};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -167,8 +168,27 @@ impl Space {
         self.sizes[document]
     }
 
+    /// The most similar documents and their similarities, from inner products
+    /// with a document of this size; similarities are above zero.
+    pub fn nearest(
+        &self,
+        size: Size,
+        products: impl Iterator<Item = (u32, f64)>,
+        count: usize,
+    ) -> Column {
+        let similarity = |(document, product): (u32, f64)| {
+            let other = self.size_of(document as usize);
+            (document, self.similarity(other, size, product) as f32)
+        };
+        let mut nearest: Column = products.map(similarity).collect();
+        nearest.retain(|(_, similarity)| *similarity > 0.0);
+        keep_largest(&mut nearest, count, |similarity| similarity);
+        nearest.shrink_to_fit();
+        nearest
+    }
+
     /// The similarity of two documents with this inner product.
-    pub fn similarity(&self, a: Size, b: Size, product: f64) -> f64 {
+    fn similarity(&self, a: Size, b: Size, product: f64) -> f64 {
         let product = match self.measure.similarity {
             Similarity::Bm25 => return product,
             Similarity::Pearson => product - a.sum * b.sum / self.num_terms,
