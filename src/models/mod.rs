@@ -1,12 +1,18 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod ease;
 pub mod item_knn;
+mod item_weights;
 pub mod mf;
 mod neighbors;
 pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod rp3beta;
+mod similarity;
+pub mod slim;
+pub mod user_knn;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -31,6 +37,10 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &user_knn::ENTRY,
+    &rp3beta::ENTRY,
+    &slim::ENTRY,
+    &ease::ENTRY,
     &mf::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
