@@ -2,6 +2,7 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod als;
 pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;

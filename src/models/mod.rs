@@ -1,5 +1,6 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod ials;
 pub mod item_knn;
 pub mod mf;
 mod neighbors;
@@ -31,6 +32,7 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &ials::ENTRY,
     &mf::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
