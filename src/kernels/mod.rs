@@ -12,6 +12,7 @@ pub mod ncf;
 pub mod rows;
 pub mod scan;
 pub mod simd;
+pub mod svdpp;
 pub mod table;
 pub mod top_k;
 pub mod update;

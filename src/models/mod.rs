@@ -8,6 +8,7 @@ pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod svdpp;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,7 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &item_knn::ENTRY,
     &ials::ENTRY,
     &mf::ENTRY,
+    &svdpp::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
