@@ -180,6 +180,11 @@ pub fn is_host(device: &Device) -> bool {
     family(device) == Family::Flex
 }
 
+/// The host, for models that no other device computes.
+pub fn host() -> Device {
+    Device::flex()
+}
+
 /// Bytes that a device holds in one buffer, where that is less than its memory.
 #[cfg(feature = "wgpu")]
 pub fn largest_buffer(device: &Device) -> Option<u64> {

@@ -363,7 +363,8 @@ fn refitting_equals_a_fresh_fit() {
 #[test]
 fn personalized_models_complete_the_checkerboard() {
     each_model(|entry| {
-        if entry.name == "popularity" {
+        // The latter predicts ratings, which say nothing of who rates what.
+        if ["popularity", "svdpp"].contains(&entry.name) {
             return;
         }
         let train = checkerboard();

@@ -4,7 +4,7 @@
 //! Every element is one sum in the order of the depth, whatever tile it falls
 //! into.
 
-use super::simd::{Isa, Lane};
+use super::simd::{Isa, Lane, WIDTH};
 
 /// The left operand, `rows x depth`, of numbers in a slice: element `(r, k)`
 /// lies at `r * row + k * depth`. A transposed matrix is one with its steps
@@ -23,6 +23,48 @@ pub struct Left<'a> {
 /// When the operands do not fit each other.
 #[inline(always)]
 pub fn add_product<S: Isa>(left: Left<'_>, right: &[Lane], to: &mut [Lane], width: usize) {
+    let rows = to.len() / width;
+    add_columns::<S>(left, right, to, width, 0, |_| rows);
+}
+
+/// As [`add_product`], in the lanes from `first` on alone.
+///
+/// # Panics
+/// When the operands do not fit each other.
+#[inline(always)]
+pub fn add_product_from<S: Isa>(
+    left: Left<'_>,
+    right: &[Lane],
+    to: &mut [Lane],
+    width: usize,
+    first: usize,
+) {
+    let rows = to.len() / width;
+    add_columns::<S>(left, right, to, width, first, |_| rows);
+}
+
+/// As [`add_product`] for a symmetric result: only lanes that hold an element
+/// on or above the diagonal, and some below it.
+///
+/// # Panics
+/// When the operands do not fit each other.
+#[inline(always)]
+pub fn add_upper<S: Isa>(left: Left<'_>, right: &[Lane], to: &mut [Lane], width: usize) {
+    let rows = to.len() / width;
+    add_columns::<S>(left, right, to, width, 0, |end| rows.min(end * WIDTH));
+}
+
+/// The product in the lanes from `first` on; lanes that end at `e` have
+/// `rows_until(e)` rows.
+#[inline(always)]
+fn add_columns<S: Isa>(
+    left: Left<'_>,
+    right: &[Lane],
+    to: &mut [Lane],
+    width: usize,
+    first: usize,
+    rows_until: impl Fn(usize) -> usize,
+) {
     if to.is_empty() || right.is_empty() {
         return;
     }
@@ -33,9 +75,10 @@ pub fn add_product<S: Isa>(left: Left<'_>, right: &[Lane], to: &mut [Lane], widt
     );
     let last = (rows - 1) * left.row + (depth - 1) * left.depth;
     assert!(last < left.values.len(), "a left operand of that size");
-    let mut column = 0;
+    let mut column = first;
     while column < width {
         let columns = S::TILE.1.min(width - column);
+        let rows = rows_until(column + columns);
         let mut at = Place {
             left,
             right,
@@ -116,7 +159,7 @@ unsafe fn tile<S: Isa, const ROWS: usize, const COLUMNS: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd::{self, Job, Portable, WIDTH, flat};
+    use crate::kernels::simd::{self, Job, Portable, flat};
     use crate::seed::{Rng, Seed};
 
     struct Product<'a>(Left<'a>, &'a [Lane], &'a mut [Lane], usize);

@@ -2,6 +2,7 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod als;
 pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
@@ -11,6 +12,7 @@ pub mod ncf;
 pub mod rows;
 pub mod scan;
 pub mod simd;
+pub mod svdpp;
 pub mod table;
 pub mod top_k;
 pub mod update;

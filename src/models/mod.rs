@@ -1,6 +1,7 @@
 //! The models. Adding one is a file here and its two lines below.
 
 pub mod ease;
+pub mod ials;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
@@ -13,6 +14,7 @@ pub mod rp3beta;
 mod similarity;
 pub mod slim;
 pub mod user_knn;
+pub mod svdpp;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -41,7 +43,9 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &rp3beta::ENTRY,
     &slim::ENTRY,
     &ease::ENTRY,
+    &ials::ENTRY,
     &mf::ENTRY,
+    &svdpp::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
