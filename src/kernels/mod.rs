@@ -2,12 +2,15 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod contrast;
+pub mod gcn;
 pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
 pub mod groups;
 pub mod mf;
 pub mod ncf;
+pub mod propagate;
 pub mod rows;
 pub mod scan;
 pub mod simd;

@@ -1,5 +1,6 @@
 //! The models. Adding one is a file here and its two lines below.
 
+pub mod graph;
 pub mod item_knn;
 pub mod mf;
 mod neighbors;
@@ -35,6 +36,9 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &graph::LIGHTGCN,
+    &graph::SIMGCL,
+    &graph::XSIMGCL,
 ];
 
 /// Finds a model by name.
