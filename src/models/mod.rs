@@ -2,6 +2,7 @@
 
 pub mod ease;
 pub mod ials;
+pub mod graph;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
@@ -49,6 +50,9 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &graph::LIGHTGCN,
+    &graph::SIMGCL,
+    &graph::XSIMGCL,
 ];
 
 /// Finds a model by name.
