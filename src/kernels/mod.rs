@@ -2,10 +2,12 @@
 //! it does not need. Each is held against the plain tensor operations that it
 //! replaces.
 
+pub mod catalog;
 pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
 pub mod groups;
+pub mod layers;
 pub mod mf;
 pub mod ncf;
 pub mod rows;

@@ -7,6 +7,7 @@ pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod sequence;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -35,6 +36,7 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &sequence::sasrec::ENTRY,
 ];
 
 /// Finds a model by name.
