@@ -37,6 +37,10 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::MLP,
     &neumf::NEUMF,
     &sequence::sasrec::ENTRY,
+    &sequence::hstu::ENTRY,
+    &sequence::gru4rec::ENTRY,
+    &sequence::bert4rec::ENTRY,
+    &sequence::nextitnet::ENTRY,
 ];
 
 /// Finds a model by name.

@@ -10,8 +10,12 @@
 //! Training runs on [`crate::kernels::layers`], so it needs the host:
 //! `--device cpu`.
 
+pub mod bert4rec;
 mod examples;
+pub mod gru4rec;
+pub mod hstu;
 mod network;
+pub mod nextitnet;
 mod recommender;
 pub mod sasrec;
 mod setup;

@@ -52,7 +52,7 @@ enum Kind {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Params {
+pub(super) struct Params {
     blocks: usize,
     heads: usize,
     block: Kind,
@@ -120,7 +120,7 @@ pub fn layer_norm(layout: &mut Layout, name: &str, dim: usize) -> Norm {
     }
 }
 
-fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
+pub(super) fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     let dim = setup.embedding_dim;
     let init = Init::Normal(setup.init_deviation);
     let places = layout.table("places", setup.max_length, dim, init);

@@ -25,6 +25,10 @@ const SEGMENT_BYTES: usize = 512 << 20;
 /// Item rows that a thread updates at a time.
 const ROWS: usize = 64;
 
+/// Sequences of a cloze task of which one has its last item masked, as it is
+/// when a history is served, and no other.
+const LAST_ALONE: u32 = 11;
+
 /// Weights, the optimizer's states, and the memory of a step.
 pub struct Trainer {
     weights: Weights,
@@ -111,27 +115,26 @@ impl Part {
     }
 
     /// Adds a sequence with a share of its items masked, at least one, each
-    /// of which its place predicts (Devlin et al., NAACL 2019).
+    /// of which its place predicts; once in [`LAST_ALONE`] sequences the last
+    /// item alone (Sun et al., CIKM 2019).
     pub fn push_masked(&mut self, example: &Example<'_>, share: f64, mask: u32, stream: &Rng) {
-        // Blocks of four words from the place's own on: a word an item.
+        // A block of the stream belongs to each place: four words, where one
+        // is needed.
         let mut rng = stream.at(example.place);
-        let masked: Vec<bool> = example
-            .items
-            .iter()
-            .map(|_| f64::from(rng.uniform()) < share)
-            .collect();
-        let any = masked.contains(&true);
         let last = example.items.len() - 1;
+        let last_alone = rng.below(LAST_ALONE) == 0;
+        let mut masked: Vec<bool> = (0..=last)
+            .map(|_| !last_alone && f64::from(rng.uniform()) < share)
+            .collect();
+        masked[last] |= last_alone || !masked.contains(&true);
         let first = self.len() as u32;
         let mut count = 0;
-        for (at, (&item, masked)) in example.items.iter().zip(masked).enumerate() {
-            if masked || (!any && at == last) {
-                self.inputs.push(mask);
-                self.rows.push(first + at as u32);
+        for ((row, &item), masked) in (first..).zip(example.items).zip(masked) {
+            self.inputs.push(if masked { mask } else { item });
+            if masked {
+                self.rows.push(row);
                 self.targets.push(item);
                 count += 1;
-            } else {
-                self.inputs.push(item);
             }
         }
         self.end(example, count);
