@@ -1,8 +1,8 @@
 //! The models. Adding one is a file here and its two lines below.
 
 pub mod ease;
-pub mod ials;
 pub mod graph;
+pub mod ials;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
@@ -12,10 +12,11 @@ mod pairwise;
 pub mod params;
 pub mod popularity;
 pub mod rp3beta;
+pub mod sequence;
 mod similarity;
 pub mod slim;
-pub mod user_knn;
 pub mod svdpp;
+pub mod user_knn;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -53,6 +54,11 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &graph::LIGHTGCN,
     &graph::SIMGCL,
     &graph::XSIMGCL,
+    &sequence::sasrec::ENTRY,
+    &sequence::hstu::ENTRY,
+    &sequence::gru4rec::ENTRY,
+    &sequence::bert4rec::ENTRY,
+    &sequence::nextitnet::ENTRY,
 ];
 
 /// Finds a model by name.
