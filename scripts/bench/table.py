@@ -7,7 +7,7 @@ import statistics
 CONTENDED = 0.1
 
 COLUMNS = (
-    "measure", "data", "threads", "recsys", "peer", "peer's rate", "ratio", "quality", "peer's", "time to it", "memory"
+    "measure", "data", "threads", "ours", "rate", "peer", "peer's rate", "ratio", "quality", "peer's", "time to it", "memory"
 )  # fmt: skip
 
 
@@ -23,11 +23,12 @@ def table(lines):
         groups.setdefault(key, {}).setdefault(line["peer"], []).append(line)
     rows = [COLUMNS, ["---"] * len(COLUMNS)]
     for (measure, data, threads), peers in groups.items():
-        own = peers.pop("recsys", [])
-        for peer, theirs in sorted(peers.items()):
-            rows.append([measure, data, threads, *cells(own, peer, theirs)])
-        if not peers:
-            rows.append([measure, data, threads, rate(own), "", "", "", quality(own), "", "", memory(own)])
+        ours = {name: peers.pop(name) for name in sorted(peers) if name.startswith("recsys")} or {"recsys": []}
+        for name, own in ours.items():
+            for peer, theirs in sorted(peers.items()):
+                rows.append([measure, data, threads, name, *cells(own, peer, theirs)])
+            if not peers:
+                rows.append([measure, data, threads, name, rate(own), "", "", "", quality(own), "", "", memory(own)])
     text = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
     return "\n\n".join(filter(None, (machine(), contention(lines), text, bandwidth(lines))))
 
