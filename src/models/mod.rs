@@ -1,6 +1,7 @@
 //! The models. Adding one is a file here and its two lines below.
 
 pub mod ease;
+pub mod gf_cf;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
@@ -9,6 +10,7 @@ pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod pure_svd;
 pub mod rp3beta;
 mod similarity;
 pub mod slim;
@@ -41,6 +43,8 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &rp3beta::ENTRY,
     &slim::ENTRY,
     &ease::ENTRY,
+    &gf_cf::ENTRY,
+    &pure_svd::ENTRY,
     &mf::ENTRY,
     &neumf::GMF,
     &neumf::MLP,
