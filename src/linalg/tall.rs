@@ -33,7 +33,9 @@ impl Tall {
     /// From values row by row.
     pub fn from_values(rows: usize, columns: usize, values: &[f32]) -> Self {
         let mut tall = Self::zeros(rows, columns);
-        tall.table.put(0, columns, values);
+        if columns > 0 {
+            tall.table.put(0, columns, values);
+        }
         tall
     }
 
@@ -54,7 +56,10 @@ impl Tall {
     pub fn left_multiplied(&self, matrix: &Sparse) -> Self {
         let mut product = Self::zeros(matrix.num_rows(), self.columns);
         let width = product.table.per_row();
-        let chunks = product.table.lanes_mut().par_chunks_mut(ROWS * width);
+        let chunks = product
+            .table
+            .lanes_mut()
+            .par_chunks_mut((ROWS * width).max(1));
         chunks.enumerate().for_each(|(chunk, to)| {
             simd::run(Gather {
                 matrix,
