@@ -5,9 +5,8 @@ use crate::kernels::simd::{self, Isa, Job};
 /// Sweeps; eight are usual, and each squares what is left.
 const MAX_SWEEPS: usize = 40;
 
-/// What lies off the diagonal, beside the whole, when a matrix counts as
-/// diagonal.
-const REST: f64 = 1e-13;
+/// The least that can be asked of [`eigen`].
+pub const EXACT: f64 = 1e-13;
 
 /// Eigenvalues, the largest first, and eigenvectors.
 #[derive(Clone, Debug)]
@@ -18,9 +17,9 @@ pub struct Eigen {
 }
 
 /// By cyclic Jacobi rotations (Golub, Van Loan: Matrix Computations, section
-/// 8.5), which are quick where the matrix is nearly diagonal. `matrix` has
-/// `size` rows.
-pub fn eigen(matrix: Vec<f64>, size: usize) -> Eigen {
+/// 8.5), which are quick where the matrix is nearly diagonal, until what lies
+/// off the diagonal is at most `rest` of the whole. `matrix` has `size` rows.
+pub fn eigen(matrix: Vec<f64>, size: usize, rest: f64) -> Eigen {
     assert_eq!(matrix.len(), size * size, "a square matrix");
     let mut vectors = vec![0.0; size * size];
     for i in 0..size {
@@ -31,6 +30,7 @@ pub fn eigen(matrix: Vec<f64>, size: usize) -> Eigen {
         matrix: &mut matrix,
         vectors: &mut rotated,
         size,
+        rest,
     });
     let mut order: Vec<usize> = (0..size).collect();
     let value = |i: &usize| matrix[i * size + i];
@@ -46,6 +46,7 @@ struct Sweeps<'a> {
     matrix: &'a mut [f64],
     vectors: &'a mut [f64],
     size: usize,
+    rest: f64,
 }
 
 impl Job for Sweeps<'_> {
@@ -55,7 +56,7 @@ impl Job for Sweeps<'_> {
     fn call<S: Isa>(self) {
         let size = self.size;
         let whole: f64 = self.matrix.iter().map(|a| a * a).sum();
-        let small = REST * whole.sqrt() / size.max(1) as f64;
+        let small = self.rest * whole.sqrt() / size.max(1) as f64;
         for _ in 0..MAX_SWEEPS {
             let mut rotated = false;
             for p in 0..size {
@@ -121,7 +122,7 @@ mod tests {
                 matrix[j * size + i] = value;
             }
         }
-        let Eigen { values, vectors } = eigen(matrix.clone(), size);
+        let Eigen { values, vectors } = eigen(matrix.clone(), size, EXACT);
         assert!(values.is_sorted_by(|a, b| a >= b));
         for i in 0..size {
             for j in 0..size {
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_rows_and_zeros_are_no_trouble() {
-        assert!(eigen(Vec::new(), 0).values.is_empty());
-        assert_eq!(eigen(vec![0.0; 4], 2).values, [0.0, 0.0]);
+        assert!(eigen(Vec::new(), 0, EXACT).values.is_empty());
+        assert_eq!(eigen(vec![0.0; 4], 2, EXACT).values, [0.0, 0.0]);
     }
 }

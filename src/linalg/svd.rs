@@ -1,5 +1,6 @@
 //! The leading right singular vectors of a large sparse matrix.
 
+use super::cholesky::Cholesky;
 use super::eigen::{Eigen, eigen};
 use super::sparse::Sparse;
 use super::tall::Tall;
@@ -19,6 +20,9 @@ const TOLERANCE: f64 = 1e-5;
 const MAX_GROWTH: f64 = 1e4;
 
 const MAX_DEGREE: usize = 6;
+
+/// What may be left off the diagonal of a matrix that comes from float32.
+const REST: f64 = 1e-10;
 
 /// Directions with less of the whole than this are rounding.
 const NEGLIGIBLE: f64 = 1e-6;
@@ -87,15 +91,16 @@ fn settled(old: &[f64], new: &[f64], rank: usize) -> bool {
 /// orthonormal basis.
 fn ritz(basis: &Tall, matrix: &Sparse) -> Leading {
     let gram = basis.left_multiplied(matrix).gram();
-    let Eigen { values, vectors } = eigen(gram, basis.columns());
+    let Eigen { values, vectors } = eigen(gram, basis.columns(), REST);
     Leading {
         singular_values: values.iter().map(|v| v.max(0.0).sqrt()).collect(),
         vectors: basis.right_multiplied(&vectors),
     }
 }
 
-/// An orthonormal basis of the columns' span, without the directions that are
-/// next to nothing (Stathopoulos, Wu: A Block Orthogonalization Procedure with
+/// An orthonormal basis of the columns' span: from the Cholesky factor of their
+/// products, or, where some are next to nothing beside the others, without
+/// those directions (Stathopoulos, Wu: A Block Orthogonalization Procedure with
 /// Constant Synchronization Requirements, 2002).
 fn orthonormal(block: Tall) -> Tall {
     let size = block.columns();
@@ -110,7 +115,18 @@ fn orthonormal(block: Tall) -> Tall {
             *value *= scale[i] * other;
         }
     }
-    let Eigen { values, vectors } = eigen(gram, size);
+    if let Some(factor) = Cholesky::new(gram.clone(), size)
+        && factor.smallest_pivot() > NEGLIGIBLE
+    {
+        let mut turned = factor.inverse_factor();
+        for row in turned.chunks_exact_mut(size.max(1)) {
+            for (value, scale) in row.iter_mut().zip(&scale) {
+                *value *= scale;
+            }
+        }
+        return block.right_multiplied(&turned);
+    }
+    let Eigen { values, vectors } = eigen(gram, size, REST);
     let largest = values.first().copied().unwrap_or(0.0);
     let mut turned = Vec::with_capacity(vectors.len());
     for (value, vector) in values.iter().zip(vectors.chunks_exact(size.max(1))) {
@@ -150,6 +166,7 @@ fn filtered(basis: Tall, values: &[f64], apply: &impl Fn(&Tall) -> Tall) -> Tall
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::eigen::EXACT;
     use crate::linalg::symmetric::tests::random;
     use crate::seed::Seed;
 
@@ -163,7 +180,7 @@ mod tests {
                 }
             }
         }
-        eigen(gram, columns)
+        eigen(gram, columns, EXACT)
     }
 
     fn assert_leading(matrix: &Sparse, columns: usize, rank: usize, expected: usize) {

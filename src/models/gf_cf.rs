@@ -280,7 +280,7 @@ impl Recommender for Fit {
 mod tests {
     use super::*;
     use crate::event::Silent;
-    use crate::linalg::eigen::eigen;
+    use crate::linalg::eigen::{EXACT, eigen};
     use crate::seed::Seed;
     use crate::training::{MemorySink, TrainingConfig};
 
@@ -342,7 +342,7 @@ mod tests {
                 }
             }
         }
-        let exact = eigen(gram.clone(), ITEMS);
+        let exact = eigen(gram.clone(), ITEMS, EXACT);
         let history = [101u32, 5, 101, 279];
         let query = Query {
             user: None,
