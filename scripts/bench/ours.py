@@ -29,11 +29,12 @@ class Failed(Exception):
     """A command that did not end well; the message holds the end of what it said."""
 
 
-def run(command, threads, cwd=None, limit=3600, extra=None):
+def run(command, threads, cwd=None, limit=3600, extra=None, errors=False):
     """Runs a command on `threads` cores.
 
     Thread counts are set in every way that the libraries involved know, and the process is bound to as many cores.
-    A kernel that the environment forces on OpenBLAS is left out: it would slow the peers.
+    A kernel that the environment forces on OpenBLAS is left out: it would slow the peers. `errors` adds what it says on
+    standard error to the output.
     """
     env = {key: value for key, value in os.environ.items() if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     for name in ("OMP", "RAYON", "MKL", "OPENBLAS"):
@@ -58,7 +59,7 @@ def run(command, threads, cwd=None, limit=3600, extra=None):
     if child.returncode != 0:
         last = (texts[1] or texts[0]).strip()[-500:]
         raise Failed(f"exit code {child.returncode} after {seconds:.0f} s: {last}")
-    return Ran(texts[0], seconds, usage.ru_maxrss * 1024, round(max(others, 0.0), 3))
+    return Ran("".join(texts) if errors else texts[0], seconds, usage.ru_maxrss * 1024, round(max(others, 0.0), 3))
 
 
 def busy_seconds():

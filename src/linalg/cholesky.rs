@@ -19,6 +19,13 @@ impl Cholesky {
         simd::run(Factor(&mut upper, size)).then_some(Self { size, upper })
     }
 
+    /// The smallest square on the diagonal of `R`: what the least independent
+    /// row has beyond those before it.
+    pub fn smallest_pivot(&self) -> f64 {
+        let squares = (0..self.size).map(|i| self.row(i)[i].powi(2));
+        squares.fold(f64::INFINITY, f64::min)
+    }
+
     /// `R'^-1`, lower triangular, row-major, with zeros above the diagonal:
     /// `A^-1` is its transpose times itself.
     pub fn inverse_factor(&self) -> Vec<f64> {

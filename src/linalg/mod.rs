@@ -3,11 +3,14 @@
 //! matrices, and the leading singular vectors of large sparse ones.
 
 pub mod cholesky;
+pub mod eigen;
 mod inverse;
 mod memory;
 mod packed;
 pub mod sparse;
+pub mod svd;
 pub mod symmetric;
+pub mod tall;
 
 pub use cholesky::Cholesky;
 pub use memory::ensure_fits;

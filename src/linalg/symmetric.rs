@@ -225,12 +225,12 @@ pub(super) mod tests {
         let mut row = vec![f32::NAN; 300];
         for i in 0..300usize {
             gram.copy_row(i, &mut row);
-            for j in 0..300usize {
+            for (j, copied) in row.iter().enumerate() {
                 let both = items.columns_of(i).iter();
                 let both = both.filter(|u| items.columns_of(j).contains(u)).count();
                 let expected = both as f32 + if i == j { 2.5 } else { 0.0 };
                 assert_eq!(gram.get(i, j), expected, "{i} {j}");
-                assert_eq!(row[j], expected);
+                assert_eq!(*copied, expected);
             }
         }
         let mut copy = Symmetric::zeros(300);

@@ -3,6 +3,7 @@
 pub mod ease;
 pub mod graph;
 pub mod ials;
+pub mod gf_cf;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
@@ -11,6 +12,7 @@ pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod pure_svd;
 pub mod rp3beta;
 pub mod sequence;
 mod similarity;
@@ -46,6 +48,8 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &slim::ENTRY,
     &ease::ENTRY,
     &ials::ENTRY,
+    &gf_cf::ENTRY,
+    &pure_svd::ENTRY,
     &mf::ENTRY,
     &svdpp::ENTRY,
     &neumf::GMF,

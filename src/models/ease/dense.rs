@@ -36,20 +36,17 @@ impl Dense {
     /// # Errors
     /// Tensors of another catalog.
     pub fn from_tensors(named: &NamedTensors, num_items: usize) -> Result<Self> {
-        let mut inverse = Symmetric::zeros(num_items);
         ensure!(
-            named.tensors.len() == inverse.blocks(),
-            "the weights are not those of {num_items} items"
+            named.i64(SIZE)? == [num_items as i64],
+            "the weights are those of {:?} items, not of {num_items}",
+            named.i64(SIZE)?
         );
+        let mut inverse = Symmetric::zeros(num_items);
         for block in 0..inverse.blocks() {
             let shape = shape_of(&inverse, block);
             let values = named.f32(&name_of(block), &shape)?;
             inverse.set_block_row(block, values)?;
         }
-        ensure!(
-            (0..num_items).all(|j| inverse.get(j, j) < 0.0),
-            "the weights are not those of {num_items} items"
-        );
         Ok(Self::new(inverse))
     }
 
@@ -164,6 +161,9 @@ fn turn(tile: &[f32], turned: &mut [f32]) {
     }
 }
 
+/// The number of items.
+const SIZE: &str = "num_items";
+
 fn name_of(block: usize) -> String {
     format!("negated_inverse.{block:05}")
 }
@@ -207,6 +207,7 @@ impl Recommender for Dense {
     /// little memory.
     fn weights(&self) -> Result<NamedTensors> {
         let mut named = NamedTensors::default();
+        named.insert_i64(SIZE, vec![self.num_items() as i64]);
         for block in 0..self.inverse.blocks() {
             let values = self.inverse.block_row(block).to_vec();
             named.insert_f32(&name_of(block), &shape_of(&self.inverse, block), values);

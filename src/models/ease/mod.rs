@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use dense::Dense;
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "ease",
@@ -114,19 +115,26 @@ impl Ease {
 impl ModelSpec for Ease {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let train = context.data.train;
+        let begun = Instant::now();
         let users = Sparse::from_interactions(train, false);
         let items = users.transposed(train.num_items);
-        if self.candidates > 0 {
+        let model: Box<dyn Recommender> = if self.candidates > 0 {
             let columns = local::columns(&users, &items, self)?;
-            return Ok(ItemWeights::from_columns(&columns).fitted());
-        }
-        let matrix = self.invert(&users, &items, context.observer)?;
-        let model = Dense::new(matrix);
-        if self.top_weights > 0 {
-            return Ok(model.pruned(self.top_weights).fitted());
-        }
+            Box::new(ItemWeights::from_columns(&columns))
+        } else {
+            let dense = Dense::new(self.invert(&users, &items, context.observer)?);
+            match self.top_weights {
+                0 => Box::new(dense),
+                top => Box::new(dense.pruned(top)),
+            }
+        };
+        context.observer.on(&Event::Stage(format!(
+            "solved {} items in {:.3} s",
+            train.num_items,
+            begun.elapsed().as_secs_f64()
+        )));
         Ok(Fitted {
-            model: Box::new(model),
+            model,
             summary: TrainingSummary::default(),
         })
     }

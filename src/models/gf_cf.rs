@@ -1,0 +1,373 @@
+//! GF-CF: a history as a signal on the graph of items, smoothed by a linear
+//! and an ideal low-pass filter. Nothing is trained.
+
+use crate::data::interactions::Interactions;
+use crate::kernels::gemm::{Left, add_product};
+use crate::kernels::simd::{self, Isa, Job, Lane, flat};
+use crate::kernels::table::Table;
+use crate::linalg::{Sparse, svd};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender};
+use crate::models::item_weights::distinct;
+use crate::models::pure_svd::svd_dim;
+use crate::models::{ModelEntry, params};
+use crate::tensors::NamedTensors;
+use crate::training::TrainingSummary;
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub const ENTRY: ModelEntry = ModelEntry {
+    name: "gf_cf",
+    summary: "a linear and an ideal low-pass filter on the graph of items, without training",
+    citation: "Shen, Wu, Zhang, Shan, Zhang, Letaief, Li: How Powerful is Graph Convolution for \
+               Recommendation?, CIKM 2021",
+    params: &[
+        (
+            "alpha",
+            "weight of the ideal low-pass filter; 0 leaves the linear one alone",
+        ),
+        (
+            "embedding_dim",
+            "singular vectors that the ideal low-pass filter lets pass",
+        ),
+    ],
+    gradient: false,
+    defaults: params::defaults::<GfCf>,
+    build: |table| {
+        let spec: GfCf = params::parse(table)?;
+        ensure!(
+            spec.alpha.is_finite() && spec.alpha >= 0.0,
+            "alpha = {} must be 0 or more",
+            spec.alpha
+        );
+        ensure!(
+            spec.embedding_dim > 0,
+            "embedding_dim = 0 must be at least 1"
+        );
+        Ok(Box::new(spec))
+    },
+};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GfCf {
+    alpha: f64,
+    embedding_dim: usize,
+}
+
+impl Default for GfCf {
+    fn default() -> Self {
+        Self {
+            alpha: 0.3,
+            embedding_dim: 256,
+        }
+    }
+}
+
+/// Queries that pass a block of item vectors together.
+const QUERIES: usize = 64;
+
+/// Items of a block.
+const BLOCK: usize = 256;
+
+const VECTORS: &str = "singular_vectors";
+
+/// With the interactions `R`, degrees `D_U` and `D_I`, `R~ = D_U^-1/2 R
+/// D_I^-1/2` and its leading right singular vectors `V`,
+///
+/// ```text
+/// s_u = r_u (R~' R~ + alpha D_I^-1/2 V V' D_I^1/2)
+/// ```
+///
+/// where `r_u` is the history of the query, whoever it is of.
+struct Fit {
+    alpha: f32,
+    /// `R~`, users x items, and its transpose.
+    users: Sparse,
+    items: Sparse,
+    /// `D_I^1/2` and, where there are interactions, `D_I^-1/2`.
+    roots: Vec<f32>,
+    inverse_roots: Vec<f32>,
+    /// `V`, items x singular vectors, row by row.
+    dim: usize,
+    vectors: Vec<f32>,
+    /// `V' D_I^1/2` in blocks of items, each a table of singular vectors x
+    /// items.
+    blocks: Vec<Table>,
+}
+
+/// The graph without singular vectors.
+fn graph(train: &Interactions, alpha: f64) -> Fit {
+    let users = Sparse::from_interactions(train, false);
+    let items = users.transposed(train.num_items);
+    let root = |degree: usize| (degree as f32).sqrt();
+    let inverse = |degree: usize| if degree > 0 { 1.0 / root(degree) } else { 0.0 };
+    let degrees = |m: &Sparse| -> Vec<usize> { (0..m.num_rows()).map(|r| m.row_len(r)).collect() };
+    let inverse_roots: Vec<f32> = degrees(&items).into_iter().map(inverse).collect();
+    let of_users: Vec<f32> = degrees(&users).into_iter().map(inverse).collect();
+    let users = users.map(|u, i, _| of_users[u] * inverse_roots[i as usize]);
+    Fit {
+        alpha: alpha as f32,
+        roots: degrees(&items).into_iter().map(root).collect(),
+        items: users.transposed(train.num_items),
+        users,
+        inverse_roots,
+        dim: 0,
+        vectors: Vec::new(),
+        blocks: Vec::new(),
+    }
+}
+
+impl Fit {
+    fn with_vectors(mut self, dim: usize, vectors: Vec<f32>) -> Self {
+        let blocks = self.roots.par_chunks(BLOCK);
+        let blocks = blocks.zip(vectors.par_chunks(BLOCK * dim));
+        self.blocks = blocks
+            .map(|(roots, vectors)| {
+                let mut turned = vec![0.0; dim * roots.len()];
+                for (place, (root, vector)) in roots.iter().zip(vectors.chunks(dim)).enumerate() {
+                    for (k, value) in vector.iter().enumerate() {
+                        turned[k * roots.len() + place] = value * root;
+                    }
+                }
+                let mut table = Table::zeros(dim, roots.len());
+                table.put(0, roots.len(), &turned);
+                table
+            })
+            .collect();
+        self.dim = dim;
+        self.vectors = vectors;
+        self
+    }
+
+    /// `alpha r D_I^-1/2 V`
+    fn passed(&self, history: &[u32], to: &mut [f32]) {
+        for &item in history {
+            let factor = self.alpha * self.inverse_roots[item as usize];
+            let vector = &self.vectors[item as usize * self.dim..][..self.dim];
+            for (to, value) in to.iter_mut().zip(vector) {
+                *to += factor * value;
+            }
+        }
+    }
+
+    /// Adds `r R~' R~`; `signal` is scratch of one number for each user.
+    fn add_linear(&self, history: &[u32], signal: &mut Vec<f32>, row: &mut [f32]) {
+        signal.clear();
+        signal.resize(self.users.num_rows(), 0.0);
+        for &item in history {
+            for (user, value) in self.items.row(item as usize) {
+                signal[user as usize] += value;
+            }
+        }
+        for (user, signal) in signal.iter().enumerate().filter(|(_, s)| **s != 0.0) {
+            for (item, value) in self.users.row(user) {
+                row[item as usize] += signal * value;
+            }
+        }
+    }
+
+    /// Scores of at most [`QUERIES`] histories.
+    fn score_group(&self, histories: &[Vec<u32>], signal: &mut Vec<f32>, scores: &mut [f32]) {
+        let width = self.num_items();
+        scores.fill(0.0);
+        let mut passed = vec![0.0; histories.len() * self.dim];
+        for ((history, row), passed) in histories
+            .iter()
+            .zip(scores.chunks_exact_mut(width))
+            .zip(passed.chunks_exact_mut(self.dim))
+        {
+            self.add_linear(history, signal, row);
+            self.passed(history, passed);
+        }
+        let mut products = Vec::new();
+        for (block, table) in self.blocks.iter().enumerate() {
+            let lanes = table.per_row();
+            products.clear();
+            products.resize(histories.len() * lanes, Lane::ZERO);
+            simd::run(Product {
+                left: &passed,
+                dim: self.dim,
+                right: table,
+                to: &mut products,
+            });
+            let rows = products.chunks_exact(lanes);
+            for (row, products) in scores.chunks_exact_mut(width).zip(rows) {
+                for (score, product) in row[block * BLOCK..].iter_mut().zip(flat(products)) {
+                    *score += product;
+                }
+            }
+        }
+    }
+}
+
+struct Product<'a> {
+    left: &'a [f32],
+    dim: usize,
+    right: &'a Table,
+    to: &'a mut [Lane],
+}
+
+impl Job for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        let left = Left {
+            values: self.left,
+            row: self.dim,
+            depth: 1,
+        };
+        add_product::<S>(left, self.right.lanes(), self.to, self.right.per_row());
+    }
+}
+
+impl ModelSpec for GfCf {
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let graph = graph(context.data.train, self.alpha);
+        let mut rng = context.seed.stream("init");
+        let found = svd::leading(&graph.users, &graph.items, self.embedding_dim, &mut rng);
+        let model = graph.with_vectors(found.vectors.columns(), found.vectors.values());
+        Ok(Fitted {
+            model: Box::new(model),
+            summary: TrainingSummary::default(),
+        })
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        _device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let num_items = data.train.num_items;
+        let dim = svd_dim(weights, VECTORS, num_items)?;
+        let vectors = weights.f32(VECTORS, &[num_items, dim])?.to_vec();
+        Ok(Box::new(
+            graph(data.train, self.alpha).with_vectors(dim, vectors),
+        ))
+    }
+}
+
+impl Recommender for Fit {
+    fn num_items(&self) -> usize {
+        self.roots.len()
+    }
+
+    fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
+        let width = self.num_items();
+        let histories = queries.par_iter().map(|query| distinct(query, width));
+        let histories: Vec<Vec<u32>> = histories.collect::<Result<_>>()?;
+        scores
+            .par_chunks_mut((QUERIES * width).max(1))
+            .zip(histories.par_chunks(QUERIES))
+            .for_each_init(Vec::new, |signal, (scores, histories)| {
+                self.score_group(histories, signal, scores);
+            });
+        Ok(())
+    }
+
+    fn weights(&self) -> Result<NamedTensors> {
+        let mut named = NamedTensors::default();
+        let shape = [self.num_items(), self.dim];
+        named.insert_f32(VECTORS, &shape, self.vectors.clone());
+        Ok(named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Silent;
+    use crate::linalg::eigen::{EXACT, eigen};
+    use crate::seed::Seed;
+    use crate::training::{MemorySink, TrainingConfig};
+
+    const ITEMS: usize = 280;
+
+    fn train() -> Interactions {
+        let mut rng = Seed(8).stream("test");
+        let mut train = Interactions {
+            offsets: vec![0],
+            num_items: ITEMS,
+            ..Interactions::default()
+        };
+        for user in 0..150 {
+            let start = if user % 3 == 0 {
+                0
+            } else {
+                100 + user % 2 * 90
+            };
+            for _ in 0..25 {
+                train.items.push(start + rng.below(90));
+            }
+            train.offsets.push(train.items.len());
+        }
+        train
+    }
+
+    /// Against the formula of the paper in float64, with dense matrices.
+    #[test]
+    fn scores_are_those_of_both_filters() {
+        let train = train();
+        let spec = GfCf {
+            alpha: 0.7,
+            embedding_dim: 3,
+        };
+        let context = FitContext {
+            data: ModelData {
+                train: &train,
+                user_features: None,
+                item_features: None,
+            },
+            training: &TrainingConfig::default(),
+            device: &Device::flex(),
+            seed: Seed(3),
+            observer: &mut Silent,
+            validate: None,
+            checkpoints: &mut MemorySink::default(),
+        };
+        let model = spec.fit(context).unwrap().model;
+        let users = Sparse::from_interactions(&train, false);
+        let items = users.transposed(ITEMS);
+        let degree = |i: usize| items.row_len(i) as f64;
+        let mut gram = vec![0.0; ITEMS * ITEMS];
+        for u in 0..users.num_rows() {
+            for &i in users.columns_of(u) {
+                for &j in users.columns_of(u) {
+                    let (i, j) = (i as usize, j as usize);
+                    let norm = users.row_len(u) as f64 * (degree(i) * degree(j)).sqrt();
+                    gram[i * ITEMS + j] += 1.0 / norm;
+                }
+            }
+        }
+        let exact = eigen(gram.clone(), ITEMS, EXACT);
+        let history = [101u32, 5, 101, 279];
+        let query = Query {
+            user: None,
+            history: &history,
+        };
+        let mut row = vec![f32::NAN; ITEMS];
+        model.score(&[query], &mut row).unwrap();
+        for (j, score) in row.iter().enumerate() {
+            let from = |i: usize| {
+                let pass: f64 = (0..3)
+                    .map(|k| exact.vectors[k * ITEMS + i] * exact.vectors[k * ITEMS + j])
+                    .sum();
+                let (start, end) = (degree(i), degree(j));
+                let pass = if start > 0.0 {
+                    pass / start.sqrt() * end.sqrt()
+                } else {
+                    0.0
+                };
+                gram[i * ITEMS + j] + 0.7 * pass
+            };
+            let expected = from(5) + from(101) + from(279);
+            assert!(
+                (f64::from(*score) - expected).abs() < 1e-4,
+                "{j} {score} {expected}"
+            );
+        }
+    }
+}
