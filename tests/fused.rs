@@ -167,6 +167,48 @@ fn every_loss_of_neumf_agrees_with_the_plain_operations() {
     }
 }
 
+const GCN: &str = "embedding_dim = 20\nregularization = 0.05\n";
+
+/// Graph models and parameters of them.
+const GRAPH_MODELS: [(&str, &str); 6] = [
+    ("lightgcn", "layers = 1"),
+    ("lightgcn", "layers = 3"),
+    ("simgcl", "layers = 1\ncontrast_weight = 0.3"),
+    (
+        "simgcl",
+        "layers = 2\ncontrast_weight = 0.3\ntemperature = 0.1",
+    ),
+    ("xsimgcl", "layers = 2\ncontrast_weight = 0.3"),
+    (
+        "xsimgcl",
+        "layers = 3\ncontrast_layer = 3\ncontrast_weight = 0.3",
+    ),
+];
+
+#[test]
+fn graph_models_agree_with_the_plain_operations() {
+    for (model, params) in GRAPH_MODELS {
+        let params = format!("{GCN}{params}");
+        agree(model, &params, "learning_rate = 0.01\nnegatives = 2");
+    }
+    for optimizer in OPTIMIZERS {
+        agree("lightgcn", GCN, optimizer);
+    }
+}
+
+#[test]
+fn graph_models_on_wgpu_agree_with_the_plain_operations() {
+    if device::adapters().is_empty() {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    }
+    let wgpu = DeviceChoice::Wgpu(Adapter::Any);
+    for (model, params) in [GRAPH_MODELS[1], GRAPH_MODELS[3], GRAPH_MODELS[4]] {
+        let params = format!("{GCN}{params}");
+        agree_on(wgpu, model, &params, "learning_rate = 0.01");
+    }
+}
+
 #[test]
 fn mf_on_wgpu_agrees_with_the_plain_operations() {
     if device::adapters().is_empty() {

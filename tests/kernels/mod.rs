@@ -3,6 +3,7 @@
 
 #[cfg(feature = "wgpu")]
 mod mf;
+mod propagate;
 mod rows;
 #[cfg(feature = "wgpu")]
 mod top_k;

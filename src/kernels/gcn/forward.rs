@@ -82,9 +82,9 @@ impl Finish for Middle<'_> {
             to.fill(Lane::ZERO);
             if let Some(noise) = &output.noise {
                 add_scaled::<S>(to, scale, sum);
-                with_space(to.len(), |space| {
-                    noise.add::<S>(self.graph.nodes()[row], to, space);
-                });
+                let (mut few, mut many) = ([Lane::ZERO; FEW], Vec::new());
+                let room = room(&mut few, &mut many, to.len());
+                noise.add::<S>(self.graph.nodes()[row], to, room);
                 flat_mut(to).iter_mut().for_each(|x| *x *= scale);
             } else {
                 add_scaled::<S>(to, scale * scale, sum);
@@ -93,13 +93,17 @@ impl Finish for Middle<'_> {
     }
 }
 
-/// Lanes that need no memory of their own for rows of the usual lengths.
+/// Rows of the usual lengths need no memory of their own.
+const FEW: usize = 8;
+
+/// Room for a row of so many lanes.
 #[inline(always)]
-fn with_space(lanes: usize, work: impl FnOnce(&mut [Lane])) {
-    let mut few = [Lane::ZERO; 8];
-    match few.get_mut(..lanes) {
-        Some(space) => work(space),
-        None => work(&mut vec![Lane::ZERO; lanes]),
+fn room<'a>(few: &'a mut [Lane; FEW], many: &'a mut Vec<Lane>, lanes: usize) -> &'a mut [Lane] {
+    if lanes <= FEW {
+        &mut few[..lanes]
+    } else {
+        many.resize(lanes, Lane::ZERO);
+        many
     }
 }
 
@@ -153,9 +157,9 @@ impl Finish for Last<'_> {
         let scale = self.graph.scale(row as usize);
         flat_mut(sum).iter_mut().for_each(|x| *x *= scale);
         if let Some(noise) = &self.noise {
-            with_space(sum.len(), |space| {
-                noise.add::<S>(self.graph.nodes()[row as usize], sum, space);
-            });
+            let (mut few, mut many) = ([Lane::ZERO; FEW], Vec::new());
+            let room = room(&mut few, &mut many, sum.len());
+            noise.add::<S>(self.graph.nodes()[row as usize], sum, room);
         }
         if let Some(layer) = self.contrast_layer {
             // SAFETY: a pass comes to each row once.

@@ -174,7 +174,7 @@ impl Default for SimGcl {
             embedding_dim: 64,
             layers: 2,
             regularization: 5e-5,
-            contrast_weight: 0.2,
+            contrast_weight: 0.05,
             temperature: 0.2,
             noise: 0.1,
         }
@@ -200,7 +200,7 @@ impl Default for XSimGcl {
             embedding_dim: 64,
             layers: 2,
             regularization: 5e-5,
-            contrast_weight: 0.2,
+            contrast_weight: 0.1,
             temperature: 0.2,
             noise: 0.2,
             contrast_layer: 1,
