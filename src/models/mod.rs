@@ -1,13 +1,16 @@
 //! The models. Adding one is a file here and its two lines below.
 
+mod autoencoder;
 pub mod ials;
 pub mod item_knn;
 pub mod mf;
+pub mod mult_vae;
 mod neighbors;
 pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
+pub mod rec_vae;
 pub mod svdpp;
 
 use crate::model::ModelSpec;
@@ -39,6 +42,9 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &mult_vae::VAE,
+    &mult_vae::DAE,
+    &rec_vae::ENTRY,
 ];
 
 /// Finds a model by name.
