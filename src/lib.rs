@@ -12,6 +12,7 @@
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
+//! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
@@ -45,6 +46,7 @@ pub mod event;
 pub mod fsio;
 pub mod ids;
 pub mod kernels;
+pub mod linalg;
 pub mod losses;
 pub mod metrics;
 pub mod model;

@@ -16,6 +16,27 @@ pub struct Left<'a> {
     pub depth: usize,
 }
 
+/// Rows of lanes inside of a larger matrix: row `r` begins at `r * row`.
+#[derive(Clone, Copy)]
+pub struct Right<'a> {
+    pub lanes: &'a [Lane],
+    pub row: usize,
+}
+
+/// As [`Right`], to add to.
+pub struct To<'a> {
+    pub lanes: &'a mut [Lane],
+    pub row: usize,
+}
+
+/// Rows and depth of the left operand, and lanes in a row of the right one.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub rows: usize,
+    pub depth: usize,
+    pub width: usize,
+}
+
 /// `to += left * right`, where `right` has `depth` rows and `to` some rows of
 /// `width` lanes each.
 ///
@@ -23,8 +44,7 @@ pub struct Left<'a> {
 /// When the operands do not fit each other.
 #[inline(always)]
 pub fn add_product<S: Isa>(left: Left<'_>, right: &[Lane], to: &mut [Lane], width: usize) {
-    let rows = to.len() / width;
-    add_columns::<S>(left, right, to, width, 0, |_| rows);
+    add_whole::<S>(left, right, to, width, 0, |rows, _| rows);
 }
 
 /// As [`add_product`], in the lanes from `first` on alone.
@@ -39,8 +59,7 @@ pub fn add_product_from<S: Isa>(
     width: usize,
     first: usize,
 ) {
-    let rows = to.len() / width;
-    add_columns::<S>(left, right, to, width, first, |_| rows);
+    add_whole::<S>(left, right, to, width, first, |rows, _| rows);
 }
 
 /// As [`add_product`] for a symmetric result: only lanes that hold an element
@@ -50,57 +69,102 @@ pub fn add_product_from<S: Isa>(
 /// When the operands do not fit each other.
 #[inline(always)]
 pub fn add_upper<S: Isa>(left: Left<'_>, right: &[Lane], to: &mut [Lane], width: usize) {
-    let rows = to.len() / width;
-    add_columns::<S>(left, right, to, width, 0, |end| rows.min(end * WIDTH));
+    add_whole::<S>(left, right, to, width, 0, |rows, end| rows.min(end * WIDTH));
 }
 
-/// The product in the lanes from `first` on; lanes that end at `e` have
-/// `rows_until(e)` rows.
+/// [`add_columns`] of whole matrices of `width` lanes a row.
 #[inline(always)]
-fn add_columns<S: Isa>(
+fn add_whole<S: Isa>(
     left: Left<'_>,
     right: &[Lane],
     to: &mut [Lane],
     width: usize,
     first: usize,
-    rows_until: impl Fn(usize) -> usize,
+    rows_until: impl Fn(usize, usize) -> usize,
 ) {
     if to.is_empty() || right.is_empty() {
         return;
     }
-    let (depth, rows) = (right.len() / width, to.len() / width);
+    let size = Size {
+        rows: to.len() / width,
+        depth: right.len() / width,
+        width,
+    };
     assert!(
-        right.len() == depth * width && to.len() == rows * width,
+        right.len() == size.depth * width && to.len() == size.rows * width,
         "matrices of {width} lanes a row"
     );
+    let right = Right {
+        lanes: right,
+        row: width,
+    };
+    let to = To {
+        lanes: to,
+        row: width,
+    };
+    add_columns::<S>(left, right, to, size, first, rows_until);
+}
+
+/// [`add_product`] for parts of larger matrices.
+///
+/// # Panics
+/// When the operands do not hold that size.
+#[inline(always)]
+pub fn add_part<S: Isa>(left: Left<'_>, right: Right<'_>, to: To<'_>, size: Size) {
+    add_columns::<S>(left, right, to, size, 0, |rows, _| rows);
+}
+
+/// The product in the lanes from `first` on; of `rows` rows, lanes that end at
+/// `e` have the first `rows_until(rows, e)`.
+#[inline(always)]
+fn add_columns<S: Isa>(
+    left: Left<'_>,
+    right: Right<'_>,
+    to: To<'_>,
+    size: Size,
+    first: usize,
+    rows_until: impl Fn(usize, usize) -> usize,
+) {
+    let Size { rows, depth, width } = size;
+    if rows == 0 || depth == 0 || width == 0 {
+        return;
+    }
     let last = (rows - 1) * left.row + (depth - 1) * left.depth;
     assert!(last < left.values.len(), "a left operand of that size");
+    assert!(
+        (depth - 1) * right.row + width <= right.lanes.len(),
+        "a right operand of that size"
+    );
+    assert!(
+        (rows - 1) * to.row + width <= to.lanes.len(),
+        "a result of that size"
+    );
     let mut column = first;
     while column < width {
         let columns = S::TILE.1.min(width - column);
-        let rows = rows_until(column + columns);
+        let rows = rows_until(rows, column + columns);
         let mut at = Place {
             left,
             right,
-            width,
             column,
             row: 0,
         };
         while at.row < rows {
-            let fitting = rows - at.row >= S::TILE.0;
+            let fitting = S::TILE.0.min(rows - at.row);
             // SAFETY: rows, columns and depth are inside of the operands, as
             // was just checked, and a tile is as large as `fitting` and
             // `columns` say.
-            unsafe {
-                match (S::TILE.0, fitting, columns) {
-                    (8, true, 2) => tile::<S, 8, 2>(at, depth, to),
-                    (8, true, _) => tile::<S, 8, 1>(at, depth, to),
-                    (_, true, _) => tile::<S, 4, 1>(at, depth, to),
-                    (_, false, 2) => tile::<S, 1, 2>(at, depth, to),
-                    (_, false, _) => tile::<S, 1, 1>(at, depth, to),
+            let height = unsafe {
+                match (fitting, columns) {
+                    (8, 2) => tile::<S, 8, 2>(at, depth, to.lanes, to.row),
+                    (8, _) => tile::<S, 8, 1>(at, depth, to.lanes, to.row),
+                    (4.., 2) => tile::<S, 4, 2>(at, depth, to.lanes, to.row),
+                    (4.., _) => tile::<S, 4, 1>(at, depth, to.lanes, to.row),
+                    (_, 2) => tile::<S, 1, 2>(at, depth, to.lanes, to.row),
+                    (_, _) => tile::<S, 1, 1>(at, depth, to.lanes, to.row),
                 }
-            }
-            at.row += if fitting { S::TILE.0 } else { 1 };
+            };
+            at.row += height;
         }
         column += columns;
     }
@@ -110,12 +174,13 @@ fn add_columns<S: Isa>(
 #[derive(Clone, Copy)]
 struct Place<'a> {
     left: Left<'a>,
-    right: &'a [Lane],
-    width: usize,
+    right: Right<'a>,
     row: usize,
     column: usize,
 }
 
+/// Returns its rows.
+///
 /// # Safety
 /// The operands must hold `ROWS` rows and `COLUMNS` lanes from `at` on.
 #[inline(always)]
@@ -123,22 +188,23 @@ unsafe fn tile<S: Isa, const ROWS: usize, const COLUMNS: usize>(
     at: Place<'_>,
     depth: usize,
     to: &mut [Lane],
-) {
+    to_row: usize,
+) -> usize {
     let mut sums = [[S::zero(); COLUMNS]; ROWS];
     // SAFETY: the caller's promise covers every element that is named below.
     unsafe {
-        let to = to.as_mut_ptr().add(at.row * at.width + at.column);
+        let to = to.as_mut_ptr().add(at.row * to_row + at.column);
         for (r, sums) in sums.iter_mut().enumerate() {
             for (c, sum) in sums.iter_mut().enumerate() {
-                *sum = S::load(&*to.add(r * at.width + c));
+                *sum = S::load(&*to.add(r * to_row + c));
             }
         }
         let left = at.left.values.as_ptr().add(at.row * at.left.row);
-        let right = at.right.as_ptr().add(at.column);
+        let right = at.right.lanes.as_ptr().add(at.column);
         for k in 0..depth {
             let mut columns = [S::zero(); COLUMNS];
             for (c, column) in columns.iter_mut().enumerate() {
-                *column = S::load(&*right.add(k * at.width + c));
+                *column = S::load(&*right.add(k * at.right.row + c));
             }
             let left = left.add(k * at.left.depth);
             for (r, sums) in sums.iter_mut().enumerate() {
@@ -150,10 +216,11 @@ unsafe fn tile<S: Isa, const ROWS: usize, const COLUMNS: usize>(
         }
         for (r, sums) in sums.iter().enumerate() {
             for (c, sum) in sums.iter().enumerate() {
-                S::store(*sum, &mut *to.add(r * at.width + c));
+                S::store(*sum, &mut *to.add(r * to_row + c));
             }
         }
     }
+    ROWS
 }
 
 #[cfg(test)]

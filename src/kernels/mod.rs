@@ -3,12 +3,17 @@
 //! replaces.
 
 pub mod als;
+pub mod catalog;
+pub mod contrast;
+pub mod gcn;
 pub mod gemm;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
 pub mod groups;
+pub mod layers;
 pub mod mf;
 pub mod ncf;
+pub mod propagate;
 pub mod rows;
 pub mod scan;
 pub mod simd;

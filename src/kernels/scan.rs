@@ -6,8 +6,16 @@
 //! compared there with each user's threshold, and written only where it beats
 //! it. A score is one sum in the order of the dimensions, whoever stands
 //! beside it in a tile, so that it does not depend on how users are divided.
+//!
+//! Where the machine multiplies bytes fast, bounds of the scores come first
+//! ([`coarse`]), and only what they leave is scored.
+
+mod coarse;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use super::simd::{self, Isa, Job, Lane, WIDTH, flat_mut};
+use coarse::Coarse;
 use rayon::prelude::*;
 
 /// Items in a panel: one bit of a `u32` each.
@@ -26,8 +34,9 @@ pub const GROUP: usize = 8;
 pub struct Panels {
     num_items: usize,
     dim: usize,
-    /// `panels x dim`, zero beyond the last item.
+    /// `panels x dim`, zero beyond the last item; empty where there are bounds.
     values: Vec<Panel>,
+    coarse: Option<Coarse>,
     /// One for each panel.
     biases: Vec<Panel>,
     /// The largest absolute value of the vectors, and of the biases; NaN
@@ -58,24 +67,28 @@ impl Panels {
         for (panel, biases) in parts {
             flat_mut(panel)[..biases.len()].copy_from_slice(biases);
         }
-        let mut values = vec![EMPTY; panels * dim];
-        let parts = values
-            .par_chunks_mut(dim)
-            .zip(vectors.par_chunks(dim * PANEL));
-        parts.for_each(|(panel, vectors)| {
-            for (place, vector) in vectors.chunks_exact(dim).enumerate() {
-                for (column, value) in panel.iter_mut().zip(vector) {
-                    flat_mut(column)[place] = *value;
-                }
-            }
-        });
+        let largest = (largest(vectors), largest(biases.unwrap_or_default()));
+        let coarse = Coarse::new(dim, vectors, largest.1);
+        let values = match coarse {
+            Some(_) => Vec::new(),
+            None => transposed(dim, vectors),
+        };
         Self {
             num_items,
             dim,
             values,
+            coarse,
             biases: padded,
-            largest: (largest(vectors), largest(biases.unwrap_or_default())),
+            largest,
         }
+    }
+
+    /// Without bounds.
+    #[cfg(test)]
+    fn plain(mut self, vectors: &[f32]) -> Self {
+        self.values = transposed(self.dim, vectors);
+        self.coarse = None;
+        self
     }
 
     pub fn num_items(&self) -> usize {
@@ -105,6 +118,23 @@ impl Panels {
     }
 }
 
+/// Items in panels, dimension by dimension.
+fn transposed(dim: usize, vectors: &[f32]) -> Vec<Panel> {
+    let panels = (vectors.len() / dim).div_ceil(PANEL);
+    let mut values = vec![EMPTY; panels * dim];
+    let parts = values
+        .par_chunks_mut(dim)
+        .zip(vectors.par_chunks(dim * PANEL));
+    parts.for_each(|(panel, vectors)| {
+        for (place, vector) in vectors.chunks_exact(dim).enumerate() {
+            for (column, value) in panel.iter_mut().zip(vector) {
+                flat_mut(column)[place] = *value;
+            }
+        }
+    });
+    values
+}
+
 /// The largest absolute value; NaN or infinite where one is.
 fn largest(values: &[f32]) -> f32 {
     // As bits without the sign, NaN is above infinity and that above all else.
@@ -117,7 +147,7 @@ fn largest(values: &[f32]) -> f32 {
 /// Scans the catalog for a few users; `vectors` is `users x dim`, `offsets`
 /// what is added to all scores of a user.
 ///
-/// `visit` gets the user, the panel, which of the panel's items beat the
+/// `visit` gets the user, the panel, which of the panel's items may beat the
 /// user's threshold, and their scores (the others are not written); it returns
 /// the new threshold. Bits beyond the last item may be set.
 ///
@@ -134,6 +164,12 @@ pub fn scan(
         offsets.len() * panels.dim,
         "a vector for each user"
     );
+    #[cfg(target_arch = "x86_64")]
+    if let Some(coarse) = &panels.coarse {
+        // SAFETY: there are bounds only where the machine has what they take.
+        unsafe { vnni::scan(panels, coarse, (vectors, offsets), visit) };
+        return;
+    }
     simd::run(Scan {
         panels,
         vectors,
@@ -317,6 +353,7 @@ mod tests {
             let (biases, offsets) = (random(items, "biases"), random(users, "offsets"));
             let panels = Panels::new(dim, &catalog, Some(&biases));
             let got = scores(&panels, &vectors, &offsets, false);
+            let panels = panels.plain(&catalog);
             let portable = scores(&panels, &vectors, &offsets, true);
             for (at, score) in got.iter().enumerate() {
                 let (user, item) = (at / items, at % items);
@@ -339,6 +376,40 @@ mod tests {
         for user in 0..21 {
             let alone = scores(&panels, &vectors[user * 40..][..40], &[0.0], false);
             assert_eq!(alone, together[user * 70..][..70]);
+        }
+    }
+
+    /// With a threshold that moves, bounds leave every item that beats it.
+    #[test]
+    fn bounds_lose_no_item() {
+        let (users, items) = (19, 700);
+        for dim in [16, 50, 64] {
+            let vectors = random(users * dim, "users");
+            let catalog = random(items * dim, "items");
+            let (biases, offsets) = (random(items, "biases"), random(users, "offsets"));
+            let panels = Panels::new(dim, &catalog, Some(&biases));
+            let best = |panels: &Panels| {
+                let mut kept = vec![Vec::<(f32, usize)>::new(); users];
+                scan(panels, &vectors, &offsets, |user, panel, bits, scores| {
+                    let kept = &mut kept[user];
+                    for place in (0..PANEL).filter(|p| bits >> p & 1 == 1) {
+                        let item = panel * PANEL + place;
+                        if item < items {
+                            kept.push((scores[place], item));
+                        }
+                    }
+                    kept.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                    kept.truncate(10);
+                    kept.get(9).map_or(f32::NEG_INFINITY, |last| last.0)
+                });
+                kept
+            };
+            let bounded = best(&panels);
+            let plain = best(&panels.plain(&catalog));
+            for (a, b) in bounded.iter().flatten().zip(plain.iter().flatten()) {
+                assert_eq!(a.1, b.1);
+                assert!((a.0 - b.0).abs() < 1e-4, "{a:?} {b:?}");
+            }
         }
     }
 

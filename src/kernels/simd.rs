@@ -6,7 +6,10 @@
 //! the registers hold, so that only fused multiply-adds tell the copies apart.
 
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub mod x86;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Numbers that a vector instruction can take at once; a cache line.
 pub const WIDTH: usize = 16;
@@ -81,6 +84,15 @@ pub trait Isa: Copy {
 
     /// One bit for each place where `a` is larger.
     fn above(a: Self::Vector, b: Self::Vector) -> u32;
+
+    /// Copies a lane while others may write where it is read, or read and write
+    /// where it is written: each number arrives as somebody wrote it, and no
+    /// more is promised.
+    ///
+    /// # Safety
+    /// Both are valid for a lane, and nobody reaches them meanwhile but through
+    /// this function.
+    unsafe fn copy_racing(from: *const Lane, to: *mut Lane);
 }
 
 /// Plain numbers.
@@ -146,6 +158,18 @@ impl Isa for Portable {
             return 0;
         }
         (0..WIDTH).fold(0, |bits, i| bits | u32::from(a.0[i] > b.0[i]) << i)
+    }
+
+    #[inline(always)]
+    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
+        // Whoever writes between is overwritten, so there is no order to keep.
+        let (from, to) = (from.cast::<AtomicU64>(), to.cast::<AtomicU64>());
+        for word in 0..WIDTH / 2 {
+            // SAFETY: a lane is that many words, aligned; valid, as the caller
+            // promises.
+            let (from, to) = unsafe { (&*from.add(word), &*to.add(word)) };
+            to.store(from.load(Relaxed), Relaxed);
+        }
     }
 }
 

@@ -1,9 +1,7 @@
 //! Rows of numbers for kernels on the CPU.
 
-use super::simd::{Lane, WIDTH, flat, flat_mut, prefetch_at};
+use super::simd::{Isa, Lane, WIDTH, flat, flat_mut, prefetch_at};
 use std::marker::PhantomData;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// A matrix whose rows are padded with zeros to whole cache lines.
 #[derive(Clone, Debug, Default)]
@@ -70,34 +68,28 @@ impl Table {
 impl Table {
     /// For threads that write whatever rows they come to.
     pub fn racing(&mut self) -> RacingRows<'_> {
-        let words = self.lanes.len() * (size_of::<Lane>() / size_of::<AtomicU64>());
-        let start = self.lanes.as_mut_ptr().cast::<AtomicU64>();
-        // SAFETY: lanes are plain numbers, aligned beyond what the words need,
-        // and as long as the result lives nobody reaches them but through it.
-        let words = unsafe { std::slice::from_raw_parts(start, words) };
         RacingRows {
-            words,
+            lanes: self.lanes.as_mut_ptr(),
+            len: self.lanes.len(),
             per_row: self.per_row,
+            table: PhantomData,
         }
     }
 }
 
-/// A table that all threads read and write, two numbers at a time.
+/// A table that all threads read and write.
 pub struct RacingRows<'a> {
-    words: &'a [AtomicU64],
-    /// In lanes.
+    lanes: *mut Lane,
+    len: usize,
     per_row: usize,
+    table: PhantomData<&'a mut [Lane]>,
 }
 
-/// Where the first number of two stands in a word.
-const FIRST: u32 = if cfg!(target_endian = "little") {
-    0
-} else {
-    32
-};
-
-/// Atomic words in a lane.
-const WORDS: usize = WIDTH / 2;
+// SAFETY: it stands for a unique borrow of plain numbers, which it reaches
+// through `Isa::copy_racing` alone.
+unsafe impl Send for RacingRows<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for RacingRows<'_> {}
 
 impl RacingRows<'_> {
     /// Lanes in a row.
@@ -105,37 +97,44 @@ impl RacingRows<'_> {
         self.per_row
     }
 
+    /// The first lane of a row.
+    ///
+    /// # Panics
+    /// A row that the table does not have.
     #[inline(always)]
-    fn of(&self, row: u32) -> &[AtomicU64] {
-        let len = self.per_row * WORDS;
-        &self.words[row as usize * len..(row as usize + 1) * len]
+    fn start(&self, row: u32) -> *mut Lane {
+        let start = row as usize * self.per_row;
+        assert!(start + self.per_row <= self.len, "a row of the table");
+        self.lanes.wrapping_add(start)
     }
 
     /// Copies a row, of which others may be writing a part.
     #[inline(always)]
-    pub fn load(&self, row: u32, into: &mut [Lane]) {
-        let pairs = flat_mut(into).chunks_exact_mut(2);
-        for (word, pair) in self.of(row).iter().zip(pairs) {
-            let word = word.load(Relaxed);
-            pair[0] = f32::from_bits((word >> FIRST) as u32);
-            pair[1] = f32::from_bits((word >> (32 - FIRST)) as u32);
+    pub fn load<S: Isa>(&self, row: u32, into: &mut [Lane]) {
+        let start = self.start(row);
+        for (lane, into) in into[..self.per_row].iter_mut().enumerate() {
+            // SAFETY: inside of the table, as was just checked; `into` is held
+            // alone.
+            unsafe { S::copy_racing(start.wrapping_add(lane), into) };
         }
     }
 
     /// Writes a row, over what others may have written meanwhile.
     #[inline(always)]
-    pub fn store(&self, row: u32, from: &[Lane]) {
-        for (word, pair) in self.of(row).iter().zip(flat(from).chunks_exact(2)) {
-            let (first, second) = (u64::from(pair[0].to_bits()), u64::from(pair[1].to_bits()));
-            word.store(first << FIRST | second << (32 - FIRST), Relaxed);
+    pub fn store<S: Isa>(&self, row: u32, from: &[Lane]) {
+        let start = self.start(row);
+        for (lane, from) in from[..self.per_row].iter().enumerate() {
+            // SAFETY: as in `load`; nobody writes `from` meanwhile.
+            unsafe { S::copy_racing(from, start.wrapping_add(lane)) };
         }
     }
 
     /// Asks for a row that will be read soon.
     #[inline(always)]
     pub fn prefetch(&self, row: u32) {
-        for lane in self.of(row).chunks_exact(WORDS) {
-            prefetch_at(lane.as_ptr());
+        let start = row as usize * self.per_row;
+        for lane in start..(start + self.per_row).min(self.len) {
+            prefetch_at(self.lanes.wrapping_add(lane));
         }
     }
 }
@@ -222,6 +221,7 @@ pub fn zeros<T: Copy + Default>(len: usize) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Portable;
 
     #[test]
     fn columns_come_back_as_they_went_in() {
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(table.row(1)[0].0[0], 16.0);
         let racing = table.racing();
         let mut row = [Lane::ZERO; 2];
-        racing.load(1, &mut row);
+        racing.load::<Portable>(1, &mut row);
         row[1].0[15] = 4.0;
-        racing.store(1, &row);
+        racing.store::<Portable>(1, &row);
         assert_eq!(row[0].0[..3], [16.0, 17.0, 18.0]);
         assert_eq!(flat(table.row(1))[31], 4.0);
         let shared = table.shared();

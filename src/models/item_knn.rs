@@ -1,49 +1,42 @@
 //! Item-based nearest neighbors: an item is recommended for its similarity to
 //! the items of the history.
 
-mod neighbors;
-
-use crate::model::{
-    FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm, SparseRow,
-};
+use crate::data::interactions::Interactions;
+use crate::linalg::Sparse;
+use crate::linalg::sparse::Sums;
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::models::item_weights::{Column, ItemWeights};
+use crate::models::similarity::{self, Measure, Similarity, Space};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
-use neighbors::Neighbors;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "item_knn",
-    summary: "items most similar (cosine over users) to those of the history",
+    summary: "items most similar (over users) to those of the history",
     citation: "Deshpande, Karypis: Item-Based Top-N Recommendation Algorithms, TOIS 2004; \
                Aiolli: Efficient Top-N Recommendation for Very Large Scale Binary Rated \
                Datasets, RecSys 2013",
     params: &[
         ("neighbors", "similar items that are kept of each item"),
-        (
-            "shrinkage",
-            "added to the denominator of the cosine: large values trust similarities \
-             over few users less",
-        ),
+        similarity::SIMILARITY,
+        similarity::SHRINKAGE,
         (
             "weighted",
-            "take the cosine over weights (ratings, counts) instead of whether there was \
-             an interaction",
+            "compare weights (ratings, counts) instead of whether there was an interaction",
         ),
+        similarity::BM25_K1,
+        similarity::BM25_B,
     ],
     gradient: false,
     defaults: params::defaults::<ItemKnn>,
     build: |table| {
         let spec: ItemKnn = params::parse(table)?;
         ensure!(spec.neighbors > 0, "neighbors = 0 must be at least 1");
-        ensure!(
-            spec.shrinkage.is_finite() && spec.shrinkage >= 0.0,
-            "shrinkage = {} must be 0 or more",
-            spec.shrinkage
-        );
+        spec.measure().check()?;
         Ok(Box::new(spec))
     },
 };
@@ -52,33 +45,68 @@ pub const ENTRY: ModelEntry = ModelEntry {
 #[serde(deny_unknown_fields, default)]
 struct ItemKnn {
     neighbors: usize,
+    similarity: Similarity,
     shrinkage: f64,
     weighted: bool,
+    bm25_k1: f64,
+    bm25_b: f64,
 }
 
 impl Default for ItemKnn {
     fn default() -> Self {
         Self {
             neighbors: 100,
+            similarity: Similarity::Cosine,
             shrinkage: 0.0,
             weighted: false,
+            bm25_k1: similarity::K1,
+            bm25_b: similarity::B,
         }
     }
 }
 
-/// `score(u, j)` = sum of `sim(i, j)` over the distinct items `i` of the
-/// history that are among the nearest neighbors of `j`.
-struct Fit {
-    neighbors: Neighbors,
+impl ItemKnn {
+    fn measure(&self) -> Measure {
+        Measure {
+            similarity: self.similarity,
+            shrinkage: self.shrinkage,
+            k1: self.bm25_k1,
+            b: self.bm25_b,
+        }
+    }
+
+    /// `score(u, j)` = sum of `sim(i, j)` over the distinct items `i` of the
+    /// history that are among the nearest neighbors of `j`, as in RecBole's
+    /// `ItemKNN`, where `W` keeps the largest entries of each column and scores
+    /// are `R W`. Ties go to the lower item index.
+    fn weights(&self, train: &Interactions) -> Result<ItemWeights> {
+        ensure!(
+            !self.weighted || train.weights.is_some(),
+            "weighted = true needs a rating or weight column, which this data does not have: \
+             set weighted = false"
+        );
+        let users = Sparse::from_interactions(train, self.weighted);
+        let items = users.transposed(train.num_items);
+        let space = Space::new(items, train.num_users(), self.measure());
+        let users = space.rows.transposed(train.num_users());
+        let columns: Vec<Column> = (0..train.num_items)
+            .into_par_iter()
+            .map_init(
+                || Sums::new(train.num_items),
+                |sums, j| {
+                    sums.add_product(space.rows.row(j), &users);
+                    let column = sums.drain().filter(|(i, _)| *i as usize != j);
+                    space.nearest(space.size_of(j), column, self.neighbors)
+                },
+            )
+            .collect();
+        Ok(ItemWeights::from_columns(&columns))
+    }
 }
 
 impl ModelSpec for ItemKnn {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let neighbors = Neighbors::of(context.data.train, self)?;
-        Ok(Fitted {
-            model: Box::new(Fit { neighbors }),
-            summary: TrainingSummary::default(),
-        })
+        Ok(self.weights(context.data.train)?.fitted())
     }
 
     fn load(
@@ -87,81 +115,17 @@ impl ModelSpec for ItemKnn {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let neighbors = Neighbors::from_tensors(weights, data.train.num_items)?;
-        Ok(Box::new(Fit { neighbors }))
-    }
-}
-
-impl Fit {
-    /// The history's distinct items in the order of their index, so that a
-    /// sum does not depend on the order of the history.
-    fn distinct(&self, query: &Query<'_>) -> Result<Vec<u32>> {
-        let mut items = query.history.to_vec();
-        items.sort_unstable();
-        items.dedup();
-        let num_items = self.num_items();
-        ensure!(
-            items.last().is_none_or(|&i| (i as usize) < num_items),
-            "a history holds an item outside the catalog of {num_items} items"
-        );
-        Ok(items)
-    }
-}
-
-impl Recommender for Fit {
-    fn num_items(&self) -> usize {
-        self.neighbors.num_items()
-    }
-
-    fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
-        let rows = scores.par_chunks_mut(self.num_items().max(1));
-        queries.par_iter().zip(rows).try_for_each(|(query, row)| {
-            row.fill(0.0);
-            for item in self.distinct(query)? {
-                let (similar, similarities) = self.neighbors.row(item);
-                for (&j, &similarity) in similar.iter().zip(similarities) {
-                    row[j as usize] += similarity;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn score_pairs(&self, queries: &[Query<'_>], items: &[u32]) -> Result<Vec<f32>> {
-        let pairs = queries.par_iter().zip(items);
-        pairs
-            .map(|(query, &item)| {
-                let history = self.distinct(query)?;
-                Ok(history.iter().fold(0.0, |sum, &i| {
-                    sum + self.neighbors.similarity(i, item).unwrap_or(0.0)
-                }))
-            })
-            .collect()
-    }
-
-    fn score_form(&self) -> Result<ScoreForm> {
-        Ok(ScoreForm::Sparse)
-    }
-
-    fn sparse_scores(&self, query: &Query<'_>, row: &mut SparseRow) -> Result<()> {
-        for item in self.distinct(query)? {
-            let (similar, similarities) = self.neighbors.row(item);
-            for (&j, &similarity) in similar.iter().zip(similarities) {
-                row.add(j, similarity);
-            }
-        }
-        Ok(())
-    }
-
-    fn weights(&self) -> Result<NamedTensors> {
-        Ok(self.neighbors.to_tensors())
+        Ok(Box::new(ItemWeights::from_tensors(
+            weights,
+            data.train.num_items,
+        )?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::interactions::Interactions;
+    use crate::model::Query;
 
     /// Users {0, 1}, {0, 1}, {0, 2}: sim(0, 1) = 2 / sqrt(3 * 2),
     /// sim(0, 2) = 1 / sqrt(3), sim(1, 2) = 0.
@@ -175,13 +139,8 @@ mod tests {
         }
     }
 
-    fn fit(spec: &ItemKnn, train: &Interactions) -> Fit {
-        let neighbors = Neighbors::of(train, spec).unwrap();
-        Fit { neighbors }
-    }
-
     fn scores(spec: &ItemKnn, history: &[u32]) -> Vec<f32> {
-        let model = fit(spec, &train());
+        let model = spec.weights(&train()).unwrap();
         let query = Query {
             user: None,
             history,
@@ -249,17 +208,23 @@ mod tests {
             weights: None,
             ..train()
         };
-        let error = Neighbors::of(&train, &spec).err().unwrap().to_string();
+        let error = spec.weights(&train).unwrap_err().to_string();
         assert!(error.contains("weighted = false"), "{error}");
     }
 
     #[test]
-    fn an_item_outside_the_catalog_is_an_error() {
-        let query = Query {
-            user: None,
-            history: &[4],
+    fn the_phi_coefficient_is_the_correlation() {
+        let pearson = ItemKnn {
+            similarity: Similarity::Pearson,
+            ..ItemKnn::default()
         };
-        let model = fit(&ItemKnn::default(), &train());
-        assert!(model.score(&[query], &mut [0.0; 4]).is_err());
+        // Item 0 is (1, 1, 1): it does not vary. Items 1 and 2 are opposites.
+        near(&scores(&pearson, &[0, 1, 2]), &[0.0; 4]);
+        let mut train = train();
+        train.items = vec![0, 1, 0, 1, 2, 3];
+        let model = pearson.weights(&train).unwrap();
+        assert!((model.weight(0, 1) - 1.0).abs() < 1e-5);
+        assert!((model.weight(2, 3) - 1.0).abs() < 1e-5);
+        assert_eq!(model.weight(0, 2), 0.0);
     }
 }

@@ -1,8 +1,11 @@
 //! The models. Adding one is a file here and its two lines below.
 
 mod autoencoder;
+pub mod ease;
+pub mod graph;
 pub mod ials;
 pub mod item_knn;
+mod item_weights;
 pub mod mf;
 pub mod mult_vae;
 mod neighbors;
@@ -11,7 +14,12 @@ mod pairwise;
 pub mod params;
 pub mod popularity;
 pub mod rec_vae;
+pub mod rp3beta;
+pub mod sequence;
+mod similarity;
+pub mod slim;
 pub mod svdpp;
+pub mod user_knn;
 
 use crate::model::ModelSpec;
 use anyhow::{Context, Result, bail};
@@ -36,6 +44,10 @@ pub struct ModelEntry {
 pub const REGISTRY: &[&ModelEntry] = &[
     &popularity::ENTRY,
     &item_knn::ENTRY,
+    &user_knn::ENTRY,
+    &rp3beta::ENTRY,
+    &slim::ENTRY,
+    &ease::ENTRY,
     &ials::ENTRY,
     &mf::ENTRY,
     &svdpp::ENTRY,
@@ -45,6 +57,14 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &mult_vae::VAE,
     &mult_vae::DAE,
     &rec_vae::ENTRY,
+    &graph::LIGHTGCN,
+    &graph::SIMGCL,
+    &graph::XSIMGCL,
+    &sequence::sasrec::ENTRY,
+    &sequence::hstu::ENTRY,
+    &sequence::gru4rec::ENTRY,
+    &sequence::bert4rec::ENTRY,
+    &sequence::nextitnet::ENTRY,
 ];
 
 /// Finds a model by name.

@@ -6,42 +6,142 @@ use std::cmp::Ordering;
 /// Scores that are compared against the threshold at once.
 const LANES: usize = 16;
 
-/// Candidates beyond the best `k` that a buffer holds at least: few, so that
-/// the threshold rises early, and not so few that choosing takes longer.
-const SPARE: usize = 32;
+/// Lists up to this length are kept in order as they grow: the threshold is
+/// then as high as it can be.
+const SHORT: usize = 64;
 
-/// Gathers the `k` best of what is offered.
-///
-/// Candidates gather in a buffer; when it is full, all but the best `k` go and
-/// the k-th becomes the threshold. Nearly all others then fall to one compare:
-/// O(n + k log k) for scores in random order.
-pub struct Best {
-    k: usize,
-    kept: Vec<(f32, u32)>,
-    threshold: f32,
+/// Places that are moved at once.
+const BLOCK: usize = 8;
+
+/// Gathers the `k` best of what is offered. Items must come in ascending
+/// order: a tie with the threshold loses, because the `k` that set it have
+/// lower indices.
+pub enum Best {
+    Short(Box<Short>),
+    Long(Long),
 }
 
 impl Best {
     /// `k` must be at least 1.
     pub fn new(k: usize) -> Self {
-        Self {
-            k,
-            kept: Vec::with_capacity(k + k.max(SPARE)),
-            threshold: f32::NEG_INFINITY,
+        if k <= SHORT {
+            Self::Short(Box::new(Short::new(k)))
+        } else {
+            Self::Long(Long::new(k))
         }
     }
 
     /// Scores up to this one are lost.
+    #[inline]
     pub fn threshold(&self) -> f32 {
-        self.threshold
+        match self {
+            Self::Short(short) => short.scores[short.now][short.k],
+            Self::Long(long) => long.threshold,
+        }
     }
 
-    /// Items must come in ascending order: a tie with the threshold loses,
-    /// because the `k` that set it have lower indices.
+    #[inline]
     pub fn offer(&mut self, score: f32, item: u32) {
-        if score <= self.threshold {
+        if score <= self.threshold() {
             return;
         }
+        match self {
+            Self::Short(short) => short.insert(score, item),
+            Self::Long(long) => long.push(score, item),
+        }
+    }
+
+    pub fn finish(self) -> Ranked {
+        match self {
+            Self::Short(short) => short.finish(),
+            Self::Long(long) => best_of(long.kept, long.k),
+        }
+    }
+}
+
+/// A list in order. What is inserted moves what stands behind it without a
+/// branch, from one of two buffers to the other: which place it takes cannot be
+/// foreseen, and a wrong guess would cost more than the whole move.
+pub struct Short {
+    k: usize,
+    /// Which buffers hold the list.
+    now: usize,
+    /// An infinity, then the scores, minus infinity where there is none yet.
+    scores: [[f32; SHORT + 1]; 2],
+    items: [[u32; SHORT + 1]; 2],
+}
+
+#[inline(always)]
+fn block<T: Copy + Default>(values: &[T], first: usize) -> [T; BLOCK] {
+    let mut block = [T::default(); BLOCK];
+    block.copy_from_slice(&values[first..first + BLOCK]);
+    block
+}
+
+impl Short {
+    fn new(k: usize) -> Self {
+        let mut scores = [[f32::NEG_INFINITY; SHORT + 1]; 2];
+        scores[0][0] = f32::INFINITY;
+        scores[1][0] = f32::INFINITY;
+        Self {
+            k,
+            now: 0,
+            scores,
+            items: [[0; SHORT + 1]; 2],
+        }
+    }
+
+    #[inline]
+    fn insert(&mut self, score: f32, item: u32) {
+        let (from, to) = (self.now, 1 - self.now);
+        for first in (0..self.k).step_by(BLOCK) {
+            let above: [f32; BLOCK] = block(&self.scores[from], first);
+            let here: [f32; BLOCK] = block(&self.scores[from], first + 1);
+            let items_above: [u32; BLOCK] = block(&self.items[from], first);
+            let items_here: [u32; BLOCK] = block(&self.items[from], first + 1);
+            let places = first + 1..first + 1 + BLOCK;
+            let scores = &mut self.scores[to][places.clone()];
+            let items = &mut self.items[to][places];
+            for i in 0..BLOCK {
+                let (fits, stays) = (above[i] >= score, here[i] >= score);
+                let pushed = if fits { score } else { above[i] };
+                scores[i] = if stays { here[i] } else { pushed };
+                let pushed = if fits { item } else { items_above[i] };
+                items[i] = if stays { items_here[i] } else { pushed };
+            }
+        }
+        self.now = to;
+    }
+
+    fn finish(self) -> Ranked {
+        let scores = &self.scores[self.now][1..=self.k];
+        let found = scores.partition_point(|&score| score > f32::NEG_INFINITY);
+        Ranked {
+            items: self.items[self.now][1..=found].to_vec(),
+            scores: scores[..found].to_vec(),
+        }
+    }
+}
+
+/// A list of any length: candidates gather in a buffer; when it is full, all
+/// but the best `k` go and the k-th becomes the threshold. Nearly all others
+/// then fall to one compare: O(n + k log k) for scores in random order.
+pub struct Long {
+    k: usize,
+    kept: Vec<(f32, u32)>,
+    threshold: f32,
+}
+
+impl Long {
+    fn new(k: usize) -> Self {
+        Self {
+            k,
+            kept: Vec::with_capacity(2 * k),
+            threshold: f32::NEG_INFINITY,
+        }
+    }
+
+    fn push(&mut self, score: f32, item: u32) {
         if self.kept.len() == self.kept.capacity() {
             self.threshold = shrink(&mut self.kept, self.k);
             if score <= self.threshold {
@@ -49,10 +149,6 @@ impl Best {
             }
         }
         self.kept.push((score, item));
-    }
-
-    pub fn finish(self) -> Ranked {
-        best_of(self.kept, self.k)
     }
 }
 

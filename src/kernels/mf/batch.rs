@@ -2,7 +2,8 @@
 
 use crate::kernels::groups::{Grouper, Groups};
 
-/// The examples of a step, those of a user next to each other.
+/// The examples of a step; where steps go row by row, those of a user next to
+/// each other.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The user of each example.
@@ -32,7 +33,8 @@ impl Batch {
 /// Makes batches; holds what they have in common.
 #[derive(Clone, Debug)]
 pub struct Batcher {
-    users: Grouper,
+    /// Absent where examples stay in the order of the draws.
+    users: Option<Grouper>,
     num_items: usize,
     drawn_users: Vec<u32>,
     drawn_items: Vec<u32>,
@@ -42,11 +44,19 @@ pub struct Batcher {
 impl Batcher {
     pub fn new(num_users: usize, num_items: usize) -> Self {
         Self {
-            users: Grouper::new(num_users),
+            users: Some(Grouper::new(num_users)),
             num_items,
             drawn_users: Vec::new(),
             drawn_items: Vec::new(),
             drawn_targets: Vec::new(),
+        }
+    }
+
+    /// For steps that take the examples one by one ([`super::Settings::hogwild`]).
+    pub fn in_order(num_items: usize) -> Self {
+        Self {
+            users: None,
+            ..Self::new(0, num_items)
         }
     }
 
@@ -67,12 +77,20 @@ impl Batcher {
         draw: impl FnOnce(&mut [u32], &mut [u32]),
         targets: impl Iterator<Item = f32>,
     ) {
+        let Some(grouper) = &mut self.users else {
+            batch.users.resize(len, 0);
+            batch.items.resize(len * width, 0);
+            draw(&mut batch.users, &mut batch.items);
+            batch.targets.clear();
+            batch.targets.extend(targets);
+            return;
+        };
         self.drawn_users.resize(len, 0);
         self.drawn_items.resize(len * width, 0);
         draw(&mut self.drawn_users, &mut self.drawn_items);
         self.drawn_targets.clear();
         self.drawn_targets.extend(targets);
-        self.users.group(&self.drawn_users, &mut batch.by_user);
+        grouper.group(&self.drawn_users, &mut batch.by_user);
         let places = || batch.by_user.places.iter().map(|&place| place as usize);
         batch.users.clear();
         batch.users.extend(places().map(|p| self.drawn_users[p]));

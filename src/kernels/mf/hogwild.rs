@@ -4,8 +4,8 @@
 //! 2011). An update that another thread overwrites is lost, which hardly ever
 //! happens while rows are many; only with one thread does a result repeat.
 //!
-//! Numbers are read and written by relaxed atomic operations, two at a time,
-//! so that a race can lose an update and nothing else.
+//! A race can lose an update, or leave a row of which one part comes from each
+//! of two updates, and nothing else ([`Isa::copy_racing`]).
 
 use super::{Batch, Factors, Settings, Side};
 use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat, flat_mut};
@@ -64,11 +64,11 @@ impl<'a> RacingSide<'a> {
         state: &mut [Lane],
         gradient: &[Lane],
     ) {
-        self.state.load(row, state);
+        self.state.load::<S>(row, state);
         let kept = flat_mut(state);
         update_row::<S>(hyper, flat_mut(weights), kept, &mut [], flat(gradient));
-        self.weights.store(row, weights);
-        self.state.store(row, state);
+        self.weights.store::<S>(row, weights);
+        self.state.store::<S>(row, state);
     }
 
     #[inline(always)]
@@ -101,22 +101,32 @@ impl Job for Examples<'_> {
             gradient: vec![Lane::ZERO; lanes],
             scores: vec![0.0; width],
         };
-        (self.range.0..self.range.1)
-            .map(|place| {
-                self.prefetch(place + AHEAD, width);
-                self.example::<S>(place, width, &mut own)
-            })
-            .sum()
+        // SGD without momentum.
+        let stateless = self.users.state.per_row() == 0;
+        let mut loss = 0.0;
+        // A loop and no iterator: a closure might become a function of its own,
+        // which would not be compiled for these instructions.
+        for place in self.range.0..self.range.1 {
+            self.prefetch(place + AHEAD, width);
+            loss += self.derive::<S>(place, width, &mut own);
+            if stateless {
+                self.descend::<S>(place, width, &mut own);
+            } else {
+                self.update::<S>(place, width, &mut own);
+            }
+        }
+        loss
     }
 }
 
-/// Copies of an example's rows, and its gradients.
+/// Copies of an example's rows, its derivatives, and its gradients.
 struct Own {
     user: Vec<Lane>,
     items: Vec<Lane>,
     state: Vec<Lane>,
     user_gradient: Vec<Lane>,
     gradient: Vec<Lane>,
+    /// Of the items; after [`Examples::derive`] the loss's derivatives by them.
     scores: Vec<f32>,
 }
 
@@ -131,32 +141,60 @@ impl Examples<'_> {
         }
     }
 
-    /// Reads the rows of an example, and updates them; returns its loss.
     #[inline(always)]
-    fn example<S: Isa>(&self, place: usize, width: usize, own: &mut Own) -> f64 {
+    fn items_of(&self, place: usize, width: usize) -> &[u32] {
+        &self.batch.items[place * width..(place + 1) * width]
+    }
+
+    /// Copies the rows of an example and derives its loss, which it returns
+    /// with the regularizer.
+    #[inline(always)]
+    fn derive<S: Isa>(&self, place: usize, width: usize, own: &mut Own) -> f64 {
+        let Settings { goal, rows, .. } = self.settings;
+        let lanes = own.user.len();
+        self.users
+            .weights
+            .load::<S>(self.batch.users[place], &mut own.user);
+        let copies = own.items.chunks_exact_mut(lanes);
+        let items = self.items_of(place, width).iter();
+        for ((&item, copy), score) in items.zip(copies).zip(&mut own.scores) {
+            self.items.weights.load::<S>(item, copy);
+            *score = rows.score::<S>(&own.user, copy);
+        }
+        let target = self.batch.targets.get(place).copied().unwrap_or(0.0);
+        let scale = 1.0 / goal.divisor(1, width);
+        let loss = f64::from(goal.derive(&mut own.scores, target, scale)) * f64::from(scale);
+        loss + f64::from(self.regularizer::<S>(own))
+    }
+
+    #[inline(always)]
+    fn regularizer<S: Isa>(&self, own: &Own) -> f32 {
+        let (users, items) = (
+            self.settings.user_regularization,
+            self.settings.item_regularization,
+        );
+        if users == 0.0 && items == 0.0 {
+            return 0.0;
+        }
+        // All items stand in one row of lanes.
+        users * dot::<S>(&own.user, &own.user) + items * dot::<S>(&own.items, &own.items)
+    }
+
+    /// One step of an optimizer with a state.
+    #[inline(always)]
+    fn update<S: Isa>(&self, place: usize, width: usize, own: &mut Own) {
         let Settings {
-            goal,
             rows,
             user_regularization,
             item_regularization,
             ..
         } = self.settings;
-        let user = self.batch.users[place];
-        let items = &self.batch.items[place * width..(place + 1) * width];
-        let lanes = own.user.len();
-        self.users.weights.load(user, &mut own.user);
-        let copies = own.items.chunks_exact_mut(lanes);
-        for ((&item, copy), score) in items.iter().zip(copies).zip(&mut own.scores) {
-            self.items.weights.load(item, copy);
-            *score = rows.score::<S>(&own.user, copy);
-        }
-        let target = self.batch.targets.get(place).copied().unwrap_or(0.0);
-        let scale = 1.0 / goal.divisor(1, width);
-        let mut loss = f64::from(goal.derive(&mut own.scores, target, scale)) * f64::from(scale);
+        let (user, lanes) = (self.batch.users[place], own.user.len());
         own.user_gradient.fill(Lane::ZERO);
         let mut slope = 0.0;
         let copies = own.items.chunks_exact_mut(lanes);
-        for ((&item, copy), &derivative) in items.iter().zip(copies).zip(&own.scores) {
+        let items = self.items_of(place, width).iter();
+        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores) {
             add_scaled::<S>(&mut own.user_gradient, derivative, copy);
             slope += derivative;
             own.gradient.fill(Lane::ZERO);
@@ -164,7 +202,6 @@ impl Examples<'_> {
             if let Some(column) = rows.bias {
                 flat_mut(&mut own.gradient)[column] = derivative;
             }
-            loss += f64::from(item_regularization * dot::<S>(copy, copy));
             add_scaled::<S>(&mut own.gradient, 2.0 * item_regularization, copy);
             self.items
                 .update::<S>(item, self.hyper, copy, &mut own.state, &own.gradient);
@@ -172,7 +209,6 @@ impl Examples<'_> {
         if let Some(column) = rows.bias {
             flat_mut(&mut own.user_gradient)[column] = slope;
         }
-        loss += f64::from(user_regularization * dot::<S>(&own.user, &own.user));
         add_scaled::<S>(&mut own.user_gradient, 2.0 * user_regularization, &own.user);
         self.users.update::<S>(
             user,
@@ -181,7 +217,48 @@ impl Examples<'_> {
             &mut own.state,
             &own.user_gradient,
         );
-        loss
+    }
+
+    /// What [`Self::update`] does where the step is the gradient times the
+    /// rate: `w - rate (g + (2 l2 + decay) w)`, without gradients in memory.
+    #[inline(always)]
+    fn descend<S: Isa>(&self, place: usize, width: usize, own: &mut Own) {
+        let (rate, decay) = (self.hyper.rate, self.hyper.coupled_decay);
+        let kept = |l2: f32| 1.0 - rate * (2.0 * l2 + decay);
+        let item_kept = kept(self.settings.item_regularization);
+        let user_kept = kept(self.settings.user_regularization);
+        let (user, lanes) = (self.batch.users[place], own.user.len());
+        if let Some(column) = self.settings.rows.bias {
+            // The user's column stands for the factor of the items' derivatives,
+            // which is one for biases, and the other way round.
+            flat_mut(&mut own.gradient)[column] = flat(&own.user)[column];
+            flat_mut(&mut own.user)[column] = 1.0;
+        }
+        own.user_gradient.fill(Lane::ZERO);
+        let copies = own.items.chunks_exact_mut(lanes);
+        let items = self.items_of(place, width).iter();
+        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores) {
+            let by_user = S::splat(-rate * derivative);
+            let kept = S::splat(item_kept);
+            let lanes = copy.iter_mut().zip(&own.user).zip(&mut own.user_gradient);
+            for ((copy, user), sum) in lanes {
+                let row = S::load(copy);
+                S::store(S::madd(by_user, row, S::load(sum)), sum);
+                let step = S::madd(by_user, S::load(user), S::zero());
+                S::store(S::madd(kept, row, step), copy);
+            }
+            self.items.weights.store::<S>(item, copy);
+        }
+        if let Some(column) = self.settings.rows.bias {
+            flat_mut(&mut own.user)[column] = flat(&own.gradient)[column];
+            let slope: f32 = own.scores.iter().sum();
+            flat_mut(&mut own.user_gradient)[column] = -rate * slope;
+        }
+        let kept = S::splat(user_kept);
+        for (row, sum) in own.user.iter_mut().zip(&own.user_gradient) {
+            S::store(S::madd(kept, S::load(row), S::load(sum)), row);
+        }
+        self.users.weights.store::<S>(user, &own.user);
     }
 }
 

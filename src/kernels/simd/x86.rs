@@ -1,6 +1,7 @@
 //! The instruction sets of x86.
 
 use super::{Isa, Lane};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// AVX2 with FMA. A value of it is only made by [`super::run`], where the
@@ -80,6 +81,28 @@ impl Isa for Avx2 {
         };
         bits(0) | bits(1) << 8
     }
+
+    /// The language has no atomic vectors, so the instructions are written out:
+    /// each of them moves whole aligned words, as relaxed atomics would. The
+    /// registers are named by their lowest part, which any function may name.
+    #[inline(always)]
+    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
+        // SAFETY: reads and writes a lane that the caller says is valid, and
+        // touches no register but the two that it names.
+        unsafe {
+            asm!(
+                "vmovaps ymm0, ymmword ptr [{from}]",
+                "vmovaps ymm1, ymmword ptr [{from} + 32]",
+                "vmovaps ymmword ptr [{to}], ymm0",
+                "vmovaps ymmword ptr [{to} + 32], ymm1",
+                from = in(reg) from,
+                to = in(reg) to,
+                out("xmm0") _,
+                out("xmm1") _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
 }
 
 /// AVX-512F. As [`Avx2`], only where the machine has it.
@@ -148,6 +171,22 @@ impl Isa for Avx512 {
     fn above(a: __m512, b: __m512) -> u32 {
         // SAFETY: as in `splat`.
         u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
+    }
+
+    /// As that of [`Avx2`].
+    #[inline(always)]
+    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
+        // SAFETY: as there.
+        unsafe {
+            asm!(
+                "vmovaps zmm0, zmmword ptr [{from}]",
+                "vmovaps zmmword ptr [{to}], zmm0",
+                from = in(reg) from,
+                to = in(reg) to,
+                out("xmm0") _,
+                options(nostack, preserves_flags),
+            );
+        }
     }
 }
 

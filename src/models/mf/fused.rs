@@ -71,7 +71,11 @@ fn on_host(
         side(users, around.optimizer)?,
         side(items, around.optimizer)?,
     );
-    let batcher = Batcher::new(num_users, num_items);
+    let batcher = if settings.hogwild {
+        Batcher::in_order(num_items)
+    } else {
+        Batcher::new(num_users, num_items)
+    };
     Ok(Box::new(FusedMf {
         dim,
         scale: around.scale,

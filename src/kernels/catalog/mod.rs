@@ -1,0 +1,55 @@
+//! The last layer of a model of sequences: inner products of hidden rows with
+//! the items of the catalog, the loss over them, and both gradients, without
+//! ever holding a row of scores for each place.
+
+mod full;
+mod sampled;
+#[cfg(test)]
+mod tests;
+
+pub use full::{Full, transpose};
+pub use sampled::{Goal, Sampled};
+
+use crate::kernels::layers::add;
+use crate::kernels::simd::{Lane, WIDTH};
+
+/// Gradients of the rows of a table, which remembers those that have one.
+#[derive(Clone, Debug, Default)]
+pub struct RowGradients {
+    pub lanes: Vec<Lane>,
+    pub touched: Vec<bool>,
+    /// Lanes in a row.
+    pub width: usize,
+}
+
+impl RowGradients {
+    pub fn zeros(rows: usize, width: usize) -> Self {
+        Self {
+            lanes: crate::kernels::table::zeros(rows * width),
+            touched: vec![false; rows],
+            width,
+        }
+    }
+
+    #[inline(always)]
+    pub fn row_mut(&mut self, row: u32) -> &mut [Lane] {
+        self.touched[row as usize] = true;
+        &mut self.lanes[row as usize * self.width..][..self.width]
+    }
+
+    pub fn add(&mut self, row: u32, gradient: &[Lane]) {
+        add(self.row_mut(row), gradient);
+    }
+}
+
+/// The largest of the numbers, in an order that vector instructions can keep.
+#[inline(always)]
+fn largest(lanes: &[Lane]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; WIDTH];
+    for lane in lanes {
+        for i in 0..WIDTH {
+            most[i] = most[i].max(lane.0[i]);
+        }
+    }
+    most.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}

@@ -1,0 +1,244 @@
+//! Losses over an item and sampled others.
+
+use super::{RowGradients, largest};
+use crate::kernels::gemm::{Left, Right, Size, To, add_part};
+use crate::kernels::simd::{Isa, Job, Lane, WIDTH, add_scaled, dot, exp, flat, flat_mut};
+use crate::kernels::table::Table;
+
+/// What a row's scores are judged by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// Cross-entropy of a softmax over the item and its negatives.
+    Softmax,
+    /// Binary cross-entropy, the mean over the item and its negatives. The
+    /// item's share counts `positive` times: 1 for plain BCE, and `beta` for
+    /// gBCE (Petrov & Macdonald, "gSASRec", RecSys 2023, eq. 11), since
+    /// `-log(s(x)^beta) = -beta log s(x)`.
+    Bce { positive: f32 },
+}
+
+/// The loss of some hidden rows of one sequence.
+pub struct Sampled<'a> {
+    pub goal: Goal,
+    /// `[targets.len(), d]`
+    pub hidden: &'a [Lane],
+    pub targets: &'a [u32],
+    /// Of all rows together, or as many for each row, one after the other.
+    pub negatives: &'a [u32],
+    pub shared: bool,
+    /// What is subtracted from an item's score as a negative: the logarithm
+    /// of how often it is expected among them (Bengio & Senecal, 2008).
+    pub log_expected: Option<&'a [f32]>,
+    pub items: &'a Table,
+    /// Of a row in the mean.
+    pub scale: f32,
+    /// Added to.
+    pub to_hidden: &'a mut [Lane],
+    /// Added to.
+    pub to_items: &'a mut RowGradients,
+}
+
+impl Job for Sampled<'_> {
+    /// The sum of the rows' losses.
+    type Output = f64;
+
+    #[inline(always)]
+    fn call<S: Isa>(mut self) -> f64 {
+        if self.targets.is_empty() {
+            0.0
+        } else if self.shared {
+            self.together::<S>()
+        } else {
+            self.one_by_one::<S>()
+        }
+    }
+}
+
+impl Goal {
+    /// The loss of a row; puts its derivatives in place of the scores. What
+    /// pads the negatives is minus infinity and comes out as zero, or as the
+    /// smallest power there is.
+    #[inline(always)]
+    fn derive(self, positive: &mut f32, negatives: &mut [Lane], count: usize, scale: f32) -> f32 {
+        match self {
+            Self::Softmax => {
+                let most = largest(negatives).max(*positive);
+                let mut sum = Lane::ZERO;
+                for lane in negatives.iter_mut() {
+                    for i in 0..WIDTH {
+                        lane.0[i] = exp(lane.0[i] - most);
+                        sum.0[i] += lane.0[i];
+                    }
+                }
+                let own = exp(*positive - most);
+                let sum = sum.sum() + own;
+                let share = scale / sum;
+                for lane in negatives {
+                    lane.0.iter_mut().for_each(|x| *x *= share);
+                }
+                let loss = most + sum.ln() - *positive;
+                *positive = share * own - scale;
+                loss
+            }
+            Self::Bce { positive: beta } => {
+                let share = 1.0 / (1 + count) as f32;
+                let mut sum = Lane::ZERO;
+                for lane in negatives {
+                    for i in 0..WIDTH {
+                        let x = lane.0[i];
+                        let power = exp(-x.abs());
+                        sum.0[i] += x.max(0.0) + crate::kernels::simd::ln(1.0 + power);
+                        let s = if x >= 0.0 { 1.0 } else { power } / (1.0 + power);
+                        lane.0[i] = s * scale * share;
+                    }
+                }
+                let x = *positive;
+                let power = exp(-x.abs());
+                let own = (-x).max(0.0) + (1.0 + power).ln();
+                let s = if x >= 0.0 { power } else { 1.0 } / (1.0 + power);
+                *positive = -beta * s * scale * share;
+                (beta * own + sum.sum()) * share
+            }
+        }
+    }
+}
+
+impl Sampled<'_> {
+    fn log_expected(&self, item: u32) -> f32 {
+        self.log_expected.map_or(0.0, |of| of[item as usize])
+    }
+
+    /// All rows against the same negatives: products of matrices.
+    #[inline(always)]
+    fn together<S: Isa>(&mut self) -> f64 {
+        let width = self.items.per_row();
+        let (rows, count) = (self.targets.len(), self.negatives.len());
+        let lanes = count.div_ceil(WIDTH);
+        let mut gathered = vec![Lane::ZERO; lanes * WIDTH * width];
+        let mut columns = vec![Lane::ZERO; width * WIDTH * lanes];
+        for (at, &item) in self.negatives.iter().enumerate() {
+            let row = self.items.row(item);
+            gathered[at * width..][..width].copy_from_slice(row);
+            let to = flat_mut(&mut columns)[at..]
+                .iter_mut()
+                .step_by(lanes * WIDTH);
+            for (to, value) in to.zip(flat(row)) {
+                *to = *value;
+            }
+        }
+        let mut start = vec![Lane([f32::NEG_INFINITY; WIDTH]); lanes];
+        for (to, &item) in flat_mut(&mut start).iter_mut().zip(self.negatives) {
+            *to = -self.log_expected(item);
+        }
+        let mut slopes = start.repeat(rows);
+        let left = Left {
+            values: flat(self.hidden),
+            row: width * WIDTH,
+            depth: 1,
+        };
+        let right = Right {
+            lanes: &columns,
+            row: lanes,
+        };
+        let to = To {
+            lanes: &mut slopes,
+            row: lanes,
+        };
+        let size = Size {
+            rows,
+            depth: width * WIDTH,
+            width: lanes,
+        };
+        add_part::<S>(left, right, to, size);
+        let mut loss = 0.0;
+        for row in 0..rows {
+            let negatives = &mut slopes[row * lanes..][..lanes];
+            loss += self.row::<S>(row, negatives, count);
+        }
+        let left = Left {
+            values: flat(&slopes),
+            row: lanes * WIDTH,
+            depth: 1,
+        };
+        let right = Right {
+            lanes: &gathered,
+            row: width,
+        };
+        let to = To {
+            lanes: self.to_hidden,
+            row: width,
+        };
+        let size = Size {
+            rows,
+            depth: count,
+            width,
+        };
+        add_part::<S>(left, right, to, size);
+        // The gathered rows are not needed again: their gradients take their
+        // place.
+        gathered.fill(Lane::ZERO);
+        let turned = Left {
+            row: 1,
+            depth: lanes * WIDTH,
+            ..left
+        };
+        let right = Right {
+            lanes: self.hidden,
+            row: width,
+        };
+        let to = To {
+            lanes: &mut gathered,
+            row: width,
+        };
+        let size = Size {
+            rows: count,
+            depth: rows,
+            width,
+        };
+        add_part::<S>(turned, right, to, size);
+        for (&item, row) in self.negatives.iter().zip(gathered.chunks_exact(width)) {
+            self.to_items.add(item, row);
+        }
+        loss
+    }
+
+    /// The loss of a row, and the gradients by way of its own item.
+    #[inline(always)]
+    fn row<S: Isa>(&mut self, row: usize, negatives: &mut [Lane], count: usize) -> f64 {
+        let width = self.items.per_row();
+        let hidden = &self.hidden[row * width..][..width];
+        let target = self.targets[row];
+        let item = self.items.row(target);
+        let mut positive = dot::<S>(hidden, item);
+        let loss = self
+            .goal
+            .derive(&mut positive, negatives, count, self.scale);
+        add_scaled::<S>(&mut self.to_hidden[row * width..][..width], positive, item);
+        add_scaled::<S>(self.to_items.row_mut(target), positive, hidden);
+        f64::from(loss)
+    }
+
+    /// Each row against negatives of its own.
+    #[inline(always)]
+    fn one_by_one<S: Isa>(&mut self) -> f64 {
+        let width = self.items.per_row();
+        let count = self.negatives.len() / self.targets.len();
+        let mut scores = vec![Lane::ZERO; count.div_ceil(WIDTH)];
+        let mut loss = 0.0;
+        for row in 0..self.targets.len() {
+            let hidden = &self.hidden[row * width..][..width];
+            let negatives = &self.negatives[row * count..][..count];
+            scores.fill(Lane([f32::NEG_INFINITY; WIDTH]));
+            for (score, &item) in flat_mut(&mut scores).iter_mut().zip(negatives) {
+                *score = dot::<S>(hidden, self.items.row(item)) - self.log_expected(item);
+            }
+            loss += self.row::<S>(row, &mut scores, count);
+            let to_hidden = &mut self.to_hidden[row * width..][..width];
+            for (&slope, &item) in flat(&scores).iter().zip(negatives) {
+                add_scaled::<S>(to_hidden, slope, self.items.row(item));
+                add_scaled::<S>(self.to_items.row_mut(item), slope, hidden);
+            }
+        }
+        loss
+    }
+}

@@ -1,0 +1,269 @@
+//! Layers that look at one number at a time: activations, sums, products,
+//! dropout.
+
+use super::linear::add;
+use super::{Back, Graph, Op, Var};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, exp};
+use crate::seed::{BLOCKS, Rng};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    Relu,
+    /// `x` times the normal distribution function, in the approximation by a
+    /// sigmoid: `x s(1.702 x)` (Hendrycks & Gimpel, 2016, section 2).
+    Gelu,
+    /// `x s(x)`
+    Silu,
+    Sigmoid,
+}
+
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    2.0 * sigmoid(2.0 * x) - 1.0
+}
+
+impl Activation {
+    #[inline(always)]
+    fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Gelu => x * sigmoid(1.702 * x),
+            Self::Silu => x * sigmoid(x),
+            Self::Sigmoid => sigmoid(x),
+        }
+    }
+
+    #[inline(always)]
+    fn slope(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => f32::from(u8::from(x > 0.0)),
+            Self::Gelu => swish_slope(x, 1.702),
+            Self::Silu => swish_slope(x, 1.0),
+            Self::Sigmoid => {
+                let s = sigmoid(x);
+                s * (1.0 - s)
+            }
+        }
+    }
+}
+
+/// Derivative of `x s(a x)`.
+#[inline(always)]
+pub fn swish_slope(x: f32, a: f32) -> f32 {
+    let s = sigmoid(a * x);
+    s + a * x * s * (1.0 - s)
+}
+
+struct Activated {
+    x: Var,
+    kind: Activation,
+}
+
+impl Graph<'_> {
+    pub fn activation(&mut self, x: Var, kind: Activation) -> Var {
+        let mut value = self.value(x).to_vec();
+        simd::run(Apply {
+            rows: &mut value,
+            kind,
+        });
+        self.push(value, self.width(x), Activated { x, kind })
+    }
+}
+
+struct Apply<'a> {
+    rows: &'a mut [Lane],
+    kind: Activation,
+}
+
+impl Job for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        // A loop for each, so that each becomes vector instructions.
+        match self.kind {
+            Activation::Relu => each(self.rows, |x| Activation::Relu.of(x)),
+            Activation::Gelu => each(self.rows, |x| Activation::Gelu.of(x)),
+            Activation::Silu => each(self.rows, |x| Activation::Silu.of(x)),
+            Activation::Sigmoid => each(self.rows, |x| Activation::Sigmoid.of(x)),
+        }
+    }
+}
+
+#[inline(always)]
+fn each(rows: &mut [Lane], f: impl Fn(f32) -> f32) {
+    for lane in rows {
+        for x in &mut lane.0 {
+            *x = f(*x);
+        }
+    }
+}
+
+impl Op for Activated {
+    fn backward(&self, back: &mut Back<'_, '_>) {
+        let (graph, above) = (back.graph, back.above);
+        simd::run(Slopes {
+            x: graph.value(self.x),
+            above,
+            to: back.rows(self.x),
+            kind: self.kind,
+        });
+    }
+}
+
+struct Slopes<'a> {
+    x: &'a [Lane],
+    above: &'a [Lane],
+    to: &'a mut [Lane],
+    kind: Activation,
+}
+
+impl Job for Slopes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        match self.kind {
+            Activation::Relu => self.each(|x| Activation::Relu.slope(x)),
+            Activation::Gelu => self.each(|x| Activation::Gelu.slope(x)),
+            Activation::Silu => self.each(|x| Activation::Silu.slope(x)),
+            Activation::Sigmoid => self.each(|x| Activation::Sigmoid.slope(x)),
+        }
+    }
+}
+
+impl Slopes<'_> {
+    #[inline(always)]
+    fn each(self, slope: impl Fn(f32) -> f32) {
+        for ((to, above), x) in self.to.iter_mut().zip(self.above).zip(self.x) {
+            for i in 0..WIDTH {
+                to.0[i] += above.0[i] * slope(x.0[i]);
+            }
+        }
+    }
+}
+
+struct Sum(Var, Var);
+
+struct Times(Var, Var);
+
+/// A constant in place of the second factor.
+struct Masked {
+    x: Var,
+    factors: Vec<Lane>,
+}
+
+impl Graph<'_> {
+    pub fn sum(&mut self, a: Var, b: Var) -> Var {
+        let mut value = self.value(a).to_vec();
+        add(&mut value, self.value(b));
+        self.push(value, self.width(a), Sum(a, b))
+    }
+
+    /// Number by number.
+    pub fn times(&mut self, a: Var, b: Var) -> Var {
+        let value = product(self.value(a), self.value(b));
+        self.push(value, self.width(a), Times(a, b))
+    }
+
+    /// In training, zeros in place of a share `rate` of the numbers, the
+    /// others times `1 / (1 - rate)` (Srivastava et al., JMLR 2014).
+    pub fn dropout(&mut self, x: Var, rate: f32) -> Var {
+        let len = self.value(x).len();
+        let Some(factors) = self.factors(len, rate) else {
+            return x;
+        };
+        let value = product(self.value(x), &factors);
+        self.push(value, self.width(x), Masked { x, factors })
+    }
+
+    /// The factors of the next use of dropout; `None` where nothing is
+    /// dropped.
+    pub(super) fn factors(&mut self, len: usize, rate: f32) -> Option<Vec<Lane>> {
+        let from = self.dropout.filter(|_| rate > 0.0)?;
+        let mut factors = vec![Lane::ZERO; len];
+        simd::run(Draw {
+            stream: from.stream,
+            // 2^24 blocks a use hold 2^26 numbers.
+            first: (from.graph << 20 | self.sites) << 24,
+            limit: (f64::from(rate) * 2f64.powi(32)) as u32,
+            keep: 1.0 / (1.0 - rate),
+            factors: &mut factors,
+        });
+        self.sites += 1;
+        Some(factors)
+    }
+}
+
+fn product(a: &[Lane], b: &[Lane]) -> Vec<Lane> {
+    let pairs = a.iter().zip(b);
+    pairs
+        .map(|(a, b)| Lane(std::array::from_fn(|i| a.0[i] * b.0[i])))
+        .collect()
+}
+
+fn add_product(to: &mut [Lane], a: &[Lane], b: &[Lane]) {
+    for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+        for i in 0..WIDTH {
+            to.0[i] += a.0[i] * b.0[i];
+        }
+    }
+}
+
+impl Op for Sum {
+    fn backward(&self, back: &mut Back<'_, '_>) {
+        let above = back.above;
+        add(back.rows(self.0), above);
+        add(back.rows(self.1), above);
+    }
+}
+
+impl Op for Times {
+    fn backward(&self, back: &mut Back<'_, '_>) {
+        let (graph, above) = (back.graph, back.above);
+        add_product(back.rows(self.0), above, graph.value(self.1));
+        add_product(back.rows(self.1), above, graph.value(self.0));
+    }
+}
+
+impl Op for Masked {
+    fn backward(&self, back: &mut Back<'_, '_>) {
+        let above = back.above;
+        add_product(back.rows(self.x), above, &self.factors);
+    }
+}
+
+struct Draw<'a> {
+    stream: &'a Rng,
+    /// Block of the stream.
+    first: u64,
+    /// Words below it drop their number.
+    limit: u32,
+    keep: f32,
+    factors: &'a mut [Lane],
+}
+
+impl Job for Draw<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        let firsts = (self.first..).step_by(BLOCKS);
+        for (lanes, first) in self.factors.chunks_mut(4).zip(firsts) {
+            let words = self.stream.blocks(first, 1);
+            for (lane, words) in lanes.iter_mut().zip(&words) {
+                for i in 0..WIDTH {
+                    let kept = words[i] >= self.limit;
+                    lane.0[i] = if kept { self.keep } else { 0.0 };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What all models of sequences share: windows of histories, the output layer
+//! over the catalog, one causal (or cloze) pass for each window, and serving
+//! anybody from a history alone.
+//!
+//! A model is a [`Body`]: from the embeddings of a sequence to a hidden row
+//! for each place. The score of an item after a history is the inner product
+//! of the last hidden row with the item's embedding, which is the input
+//! embedding, too.
+//!
+//! Training runs on [`crate::kernels::layers`], so it needs the host:
+//! `--device cpu`.
+
+pub mod bert4rec;
+mod examples;
+pub mod gru4rec;
+pub mod hstu;
+mod network;
+pub mod nextitnet;
+mod recommender;
+pub mod sasrec;
+mod setup;
+mod step;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use crate::data::interactions::Interactions;
+use crate::device;
+use crate::kernels::layers::{Graph, Layout, Var};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::seed::Seed;
+use crate::tensors::NamedTensors;
+use crate::training::{self, Loop};
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use network::Network;
+use recommender::SequenceRecommender;
+use setup::Setup;
+use task::SequenceTask;
+
+/// What is a model's own.
+pub trait Body: Send + Sync {
+    /// From the embeddings of the sequences' items, `[places, d]`, to hidden
+    /// rows of that shape.
+    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var;
+
+    /// Rows that a graph should hold: enough for products of matrices to be
+    /// efficient, few enough for the caches.
+    fn rows(&self) -> usize {
+        192
+    }
+
+    /// For a model that looks both ways: the share of a window's items that
+    /// are masked and predicted (cloze task). Others predict the next item at
+    /// every place.
+    fn cloze(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Makes a body, and lists its weights.
+type MakeBody = dyn Fn(&Setup, &mut Layout) -> Box<dyn Body> + Send + Sync;
+
+/// A model of sequences with its parameters, not yet fitted.
+struct Spec {
+    setup: Setup,
+    body: Box<MakeBody>,
+}
+
+impl Spec {
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(
+        &self,
+        train: &Interactions,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Result<Network> {
+        ensure!(
+            device::is_host(device),
+            "models of sequences run on `--device cpu`: their layers are kernels on the host"
+        );
+        let mut layout = Layout::default();
+        let body = (self.body)(&self.setup, &mut layout);
+        Ok(Network::new(
+            self.setup,
+            body,
+            layout,
+            train.num_items,
+            seed,
+            device,
+        ))
+    }
+}
+
+impl ModelSpec for Spec {
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let (train, config) = (context.data.train, context.training);
+        self.setup.check(config)?;
+        let network = self.network(train, Some(context.seed), context.device)?;
+        let recommender = SequenceRecommender::new(network);
+        let mut task = SequenceTask::new(recommender, train, config, context.seed)?;
+        let around = Loop {
+            config,
+            device: context.device,
+            seed: context.seed,
+            observer: context.observer,
+            validate: context.validate,
+            checkpoints: context.checkpoints,
+        };
+        let summary = training::fit(&mut task, around)?;
+        Ok(Fitted {
+            model: Box::new(task.into_recommender()),
+            summary,
+        })
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let mut network = self.network(data.train, None, device)?;
+        for param in network.params_mut() {
+            param.load(weights, "")?;
+        }
+        Ok(Box::new(SequenceRecommender::new(network)))
+    }
+}

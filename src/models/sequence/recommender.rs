@@ -1,0 +1,159 @@
+//! Serving from histories.
+
+use super::network::{Host, Network};
+use crate::kernels::layers::Graph;
+use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat};
+use crate::kernels::table::Table;
+use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
+use crate::tensors::NamedTensors;
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
+use std::sync::OnceLock;
+
+/// A fitted network.
+pub struct SequenceRecommender {
+    pub network: Network,
+    /// The weights as layers read them, once somebody asks.
+    host: OnceLock<Host>,
+}
+
+impl SequenceRecommender {
+    pub fn new(network: Network) -> Self {
+        Self {
+            network,
+            host: OnceLock::new(),
+        }
+    }
+
+    /// The network, to change its weights.
+    pub fn network_mut(&mut self) -> &mut Network {
+        self.host = OnceLock::new();
+        &mut self.network
+    }
+
+    fn host(&self) -> Result<&Host> {
+        if let Some(host) = self.host.get() {
+            return Ok(host);
+        }
+        let host = self.network.host()?;
+        Ok(self.host.get_or_init(|| host))
+    }
+
+    /// What the network reads of a history: its newest items, and in a cloze
+    /// task the mask in place of the next one.
+    fn read<'a>(&self, query: &Query<'a>) -> Result<(&'a [u32], Option<u32>)> {
+        let mask = self.network.body.cloze();
+        let mask = mask.map(|_| self.network.num_items as u32);
+        let most = self.network.setup.max_length - usize::from(mask.is_some());
+        let history = query.history;
+        let newest = &history[history.len().saturating_sub(most)..];
+        ensure!(
+            newest
+                .iter()
+                .all(|&i| (i as usize) < self.network.num_items),
+            "a history holds an item outside the catalog of {} items",
+            self.network.num_items
+        );
+        Ok((newest, mask))
+    }
+
+    /// The hidden row after each history, zeros after an empty one.
+    fn rows(&self, host: &Host, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
+        let width = host.items.per_row();
+        let (mut inputs, mut bounds) = (Vec::new(), vec![0]);
+        for query in queries {
+            let (newest, mask) = self.read(query)?;
+            inputs.extend_from_slice(newest);
+            inputs.extend(mask.filter(|_| !newest.is_empty()));
+            bounds.push(inputs.len());
+        }
+        let mut graph = Graph::new(&host.weights, &bounds, None);
+        let rows = inputs.iter().flat_map(|&item| host.items.row(item));
+        let items = graph.input(rows.copied().collect(), width);
+        let hidden = self.network.body.forward(&mut graph, items);
+        let hidden = graph.value(hidden);
+        let mut last = vec![Lane::ZERO; queries.len() * width];
+        for (to, b) in last.chunks_exact_mut(width).zip(bounds.windows(2)) {
+            if b[1] > b[0] {
+                to.copy_from_slice(&hidden[(b[1] - 1) * width..b[1] * width]);
+            }
+        }
+        Ok(last)
+    }
+
+    /// Hidden rows of all queries, a graph for a few at a time.
+    fn all_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
+        let host = self.host()?;
+        let (most, rows) = (self.network.setup.max_length, self.network.body.rows());
+        let mut groups = Vec::new();
+        let (mut from, mut held) = (0, 0);
+        for (at, query) in queries.iter().enumerate() {
+            held += query.history.len().min(most);
+            if held >= rows || at + 1 == queries.len() {
+                groups.push(&queries[from..=at]);
+                (from, held) = (at + 1, 0);
+            }
+        }
+        let parts = groups.into_par_iter().map(|group| self.rows(host, group));
+        Ok(parts.collect::<Result<Vec<_>>>()?.concat())
+    }
+}
+
+impl Recommender for SequenceRecommender {
+    fn num_items(&self) -> usize {
+        self.network.num_items
+    }
+
+    fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
+        let (rows, items) = (self.all_rows(queries)?, &self.host()?.items);
+        let all = scores.par_chunks_mut(self.num_items().max(1));
+        let rows = rows.par_chunks(items.per_row());
+        all.zip(rows).for_each(|(scores, row)| {
+            simd::run(Scores { row, items, scores });
+        });
+        Ok(())
+    }
+
+    fn score_form(&self) -> Result<ScoreForm> {
+        let dim = self.network.setup.embedding_dim;
+        let mut vectors = self.network.items.host()?;
+        vectors.truncate(self.num_items() * dim);
+        Ok(ScoreForm::InnerProducts(ItemVectors {
+            dim,
+            vectors,
+            biases: None,
+        }))
+    }
+
+    fn query_vectors(&self, queries: &[Query<'_>]) -> Result<QueryVectors> {
+        Ok(QueryVectors {
+            vectors: flat(&self.all_rows(queries)?).to_vec(),
+            offsets: vec![0.0; queries.len()],
+        })
+    }
+
+    fn weights(&self) -> Result<NamedTensors> {
+        let mut weights = NamedTensors::default();
+        for param in self.network.params() {
+            param.store(&mut weights, "")?;
+        }
+        Ok(weights)
+    }
+}
+
+struct Scores<'a> {
+    row: &'a [Lane],
+    items: &'a Table,
+    scores: &'a mut [f32],
+}
+
+impl Job for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        for (score, item) in self.scores.iter_mut().zip(0..) {
+            *score = dot::<S>(self.row, self.items.row(item));
+        }
+    }
+}

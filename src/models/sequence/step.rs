@@ -1,0 +1,540 @@
+//! A training step: graphs of some windows each in parallel, then the updates.
+
+use super::Body;
+use super::examples::Example;
+use super::network::{Host, Network};
+use super::setup::{NegativesFor, Setup};
+use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
+use crate::kernels::layers::{DropoutStream, Graph, Weights, add};
+use crate::kernels::mf::{SharedSide, Side};
+use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat_mut};
+use crate::kernels::update::{Hyper, update_row};
+use crate::optim::{Optimizer, num_states};
+use crate::sampling::NegativeSampler;
+use crate::seed::Rng;
+use anyhow::Result;
+use rayon::prelude::*;
+
+/// Parts of a step that have gradient buffers of their own. Not the number of
+/// threads, on which results must not depend.
+const SEGMENTS: usize = 8;
+
+/// Bytes that all of those buffers may take, if that allows for one.
+const SEGMENT_BYTES: usize = 512 << 20;
+
+/// Item rows that a thread updates at a time.
+const ROWS: usize = 64;
+
+/// Sequences of a cloze task of which one has its last item masked, as it is
+/// when a history is served, and no other.
+const LAST_ALONE: u32 = 11;
+
+/// Weights, the optimizer's states, and the memory of a step.
+pub struct Trainer {
+    weights: Weights,
+    first: Vec<Lane>,
+    second: Vec<Lane>,
+    items: Side,
+    num_items: usize,
+    goal: Option<Goal>,
+    /// [`transpose`] of the items, for the whole catalog.
+    transposed: Vec<Lane>,
+    segments: Vec<Segment>,
+    /// Sums over the segments.
+    item_sum: RowGradients,
+    dense_sum: Vec<Lane>,
+    /// Whether rows without a gradient are updated, too.
+    all_rows: bool,
+    gradient_clip: f64,
+}
+
+#[derive(Clone)]
+struct Segment {
+    items: RowGradients,
+    dense: Vec<Lane>,
+}
+
+/// What a step trains on.
+pub struct Step<'a> {
+    pub body: &'a dyn Body,
+    pub setup: &'a Setup,
+    pub parts: &'a [Part],
+    pub negatives: Option<Negatives<'a>>,
+    /// Of this step.
+    pub dropout: &'a Rng,
+}
+
+/// Where negatives come from.
+#[derive(Clone, Copy)]
+pub struct Negatives<'a> {
+    pub sampler: &'a NegativeSampler,
+    pub stream: &'a Rng,
+    /// For each place, or sequence.
+    pub count: usize,
+    /// See [`Sampled::log_expected`].
+    pub log_expected: Option<&'a [f32]>,
+}
+
+/// Some sequences that go through the network in one graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Items that the network reads.
+    inputs: Vec<u32>,
+    /// Where each sequence begins, and where the last one ends.
+    bounds: Vec<usize>,
+    /// Rows that predict, and what.
+    rows: Vec<u32>,
+    targets: Vec<u32>,
+    /// User, the epoch's first place, and number of predictions of each
+    /// sequence.
+    sequences: Vec<(u32, u64, usize)>,
+}
+
+impl Part {
+    pub fn is_empty(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// Rows so far.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    pub fn predictions(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Adds a sequence of which every place predicts the next item.
+    pub fn push_next(&mut self, example: &Example<'_>) {
+        let count = example.items.len() - 1;
+        let first = self.len() as u32;
+        self.inputs.extend_from_slice(&example.items[..count]);
+        self.targets.extend_from_slice(&example.items[1..]);
+        self.rows.extend(first..first + count as u32);
+        self.end(example, count);
+    }
+
+    /// Adds a sequence with a share of its items masked, at least one, each
+    /// of which its place predicts; once in [`LAST_ALONE`] sequences the last
+    /// item alone (Sun et al., CIKM 2019).
+    pub fn push_masked(&mut self, example: &Example<'_>, share: f64, mask: u32, stream: &Rng) {
+        // A block of the stream belongs to each place: four words, where one
+        // is needed.
+        let mut rng = stream.at(example.place);
+        let last = example.items.len() - 1;
+        let last_alone = rng.below(LAST_ALONE) == 0;
+        let mut masked: Vec<bool> = (0..=last)
+            .map(|_| !last_alone && f64::from(rng.uniform()) < share)
+            .collect();
+        masked[last] |= last_alone || !masked.contains(&true);
+        let first = self.len() as u32;
+        let mut count = 0;
+        for ((row, &item), masked) in (first..).zip(example.items).zip(masked) {
+            self.inputs.push(if masked { mask } else { item });
+            if masked {
+                self.rows.push(row);
+                self.targets.push(item);
+                count += 1;
+            }
+        }
+        self.end(example, count);
+    }
+
+    fn end(&mut self, example: &Example<'_>, count: usize) {
+        if self.bounds.is_empty() {
+            self.bounds.push(0);
+        }
+        self.bounds.push(self.inputs.len());
+        self.sequences.push((example.user, example.place, count));
+    }
+}
+
+impl Trainer {
+    /// Takes weights and states over.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn new(
+        network: &Network,
+        optimizer: &Optimizer,
+        goal: Option<Goal>,
+        all_rows: bool,
+    ) -> Result<Self> {
+        let Host { items, weights } = network.host()?;
+        let states = num_states(optimizer.config().kind);
+        let [rows, dim] = network.items.shape();
+        let mut side = Side::zeros(rows, dim, states);
+        let kept = optimizer.host_states(&network.items)?;
+        for (table, state) in [&mut side.first, &mut side.second].into_iter().zip(&kept) {
+            table.put(0, dim, state);
+        }
+        side.weights = items;
+        let len = weights.layout.len;
+        let state = |number| vec![Lane::ZERO; if states >= number { len } else { 0 }];
+        let (mut first, mut second) = (state(1), state(2));
+        for (entry, param) in weights.layout.entries.iter().zip(&network.dense) {
+            let kept = optimizer.host_states(param)?;
+            for (lanes, state) in [&mut first, &mut second].into_iter().zip(&kept) {
+                entry.put(lanes, state);
+            }
+        }
+        let width = side.weights.per_row();
+        let bytes = (rows * width + len) * size_of::<Lane>();
+        let segment = Segment {
+            items: RowGradients::zeros(rows, width),
+            dense: vec![Lane::ZERO; len],
+        };
+        Ok(Self {
+            segments: vec![segment; (SEGMENT_BYTES / bytes).clamp(1, SEGMENTS)],
+            item_sum: RowGradients::zeros(rows, width),
+            dense_sum: vec![Lane::ZERO; len],
+            transposed: Vec::new(),
+            items: side,
+            num_items: network.num_items,
+            gradient_clip: optimizer.config().gradient_clip,
+            weights,
+            first,
+            second,
+            goal,
+            all_rows,
+        })
+    }
+
+    /// One step; returns the sum of the losses of its predictions.
+    pub fn step(&mut self, step: &Step<'_>, hyper: &Hyper) -> f64 {
+        self.weights.transpose();
+        if self.goal.is_none() {
+            transpose(&self.items.weights, self.num_items, &mut self.transposed);
+        }
+        let predictions: usize = step.parts.iter().map(Part::predictions).sum();
+        let scale = 1.0 / predictions as f32;
+        let mut segments = std::mem::take(&mut self.segments);
+        let shares = divide(step.parts, segments.len());
+        let work = segments.par_iter_mut().zip(shares);
+        let losses: Vec<f64> = work
+            .map(|(segment, share)| {
+                let numbers = share.clone();
+                let parts = numbers.zip(&step.parts[share]);
+                parts.fold(0.0, |sum, (number, part)| {
+                    sum + self.train(step, (number, part), scale, segment)
+                })
+            })
+            .collect();
+        let squares = self.add_up(&segments);
+        segments.par_iter_mut().for_each(Segment::clear);
+        self.segments = segments;
+        let scale = match self.gradient_clip {
+            0.0 => 1.0,
+            limit => (limit / (squares.sqrt() + 1e-12)).min(1.0) as f32,
+        };
+        self.update(hyper, scale);
+        losses.iter().sum()
+    }
+
+    /// Forward and backward of a part.
+    fn train(
+        &self,
+        step: &Step<'_>,
+        (number, part): (usize, &Part),
+        scale: f32,
+        segment: &mut Segment,
+    ) -> f64 {
+        let items = &self.items.weights;
+        let width = items.per_row();
+        let dropout = DropoutStream {
+            stream: step.dropout,
+            graph: number as u64,
+        };
+        let mut graph = Graph::new(&self.weights, &part.bounds, Some(dropout));
+        let rows = part.inputs.iter().flat_map(|&item| items.row(item));
+        let input = graph.input(rows.copied().collect(), width);
+        let last = step.body.forward(&mut graph, input);
+        let all = part.rows.len() == part.inputs.len();
+        let (gathered, hidden);
+        if all {
+            hidden = graph.value(last);
+        } else {
+            let of = |&row: &u32| &graph.value(last)[row as usize * width..][..width];
+            gathered = part.rows.iter().flat_map(of).copied().collect::<Vec<_>>();
+            hidden = &gathered;
+        }
+        let mut slopes = vec![Lane::ZERO; hidden.len()];
+        let loss = self.losses(step, part, hidden, scale, &mut slopes, &mut segment.items);
+        if !all {
+            let mut spread = vec![Lane::ZERO; part.inputs.len() * width];
+            for (&row, slope) in part.rows.iter().zip(slopes.chunks_exact(width)) {
+                spread[row as usize * width..][..width].copy_from_slice(slope);
+            }
+            slopes = spread;
+        }
+        let to_input = graph.backward(last, slopes, input, &mut segment.dense);
+        for (&item, gradient) in part.inputs.iter().zip(to_input.chunks_exact(width)) {
+            segment.items.add(item, gradient);
+        }
+        loss
+    }
+
+    /// The sum of a part's losses, and the gradients by way of the scores.
+    fn losses(
+        &self,
+        step: &Step<'_>,
+        part: &Part,
+        hidden: &[Lane],
+        scale: f32,
+        to_hidden: &mut [Lane],
+        to_items: &mut RowGradients,
+    ) -> f64 {
+        let items = &self.items.weights;
+        let Some((goal, negatives)) = self.goal.zip(step.negatives) else {
+            return simd::run(Full {
+                hidden,
+                targets: &part.targets,
+                items,
+                transposed: &self.transposed,
+                num_items: self.num_items,
+                scale,
+                to_hidden,
+                to_items,
+            });
+        };
+        let shared = step.setup.negatives_for == NegativesFor::Sequence;
+        let width = items.per_row();
+        let (mut from, mut loss, mut drawn) = (0, 0.0, Vec::new());
+        for &(user, place, count) in &part.sequences {
+            let draws = if shared { 1 } else { count };
+            negatives.draw(user, place, draws, &mut drawn);
+            let rows = from * width..(from + count) * width;
+            loss += simd::run(Sampled {
+                goal,
+                hidden: &hidden[rows.clone()],
+                targets: &part.targets[from..from + count],
+                negatives: &drawn,
+                shared,
+                log_expected: negatives.log_expected,
+                items,
+                scale,
+                to_hidden: &mut to_hidden[rows],
+                to_items,
+            });
+            from += count;
+        }
+        loss
+    }
+
+    /// Sums the segments up in their order; returns the sum of squares.
+    fn add_up(&mut self, segments: &[Segment]) -> f64 {
+        let width = self.item_sum.width;
+        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
+        let touched = self.item_sum.touched.par_chunks_mut(ROWS);
+        let squares: Vec<f64> = rows
+            .zip(touched)
+            .enumerate()
+            .map(|(chunk, (rows, touched))| {
+                let first = chunk * ROWS;
+                simd::run(AddUp {
+                    first,
+                    rows,
+                    touched,
+                    segments,
+                })
+            })
+            .collect();
+        self.dense_sum.fill(Lane::ZERO);
+        for segment in segments {
+            add(&mut self.dense_sum, &segment.dense);
+        }
+        let dense = simd::run(Squares(&self.dense_sum));
+        squares.iter().sum::<f64>() + f64::from(dense)
+    }
+
+    fn update(&mut self, hyper: &Hyper, scale: f32) {
+        let width = self.item_sum.width;
+        let side = SharedSide::of(&mut self.items);
+        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
+        let touched = self.item_sum.touched.par_chunks(ROWS);
+        let all = self.all_rows;
+        rows.zip(touched)
+            .enumerate()
+            .for_each(|(chunk, (rows, touched))| {
+                simd::run(UpdateRows {
+                    side: &side,
+                    first: (chunk * ROWS) as u32,
+                    width,
+                    rows,
+                    touched,
+                    all,
+                    hyper,
+                    scale,
+                });
+            });
+        simd::run(UpdateDense {
+            weights: &mut self.weights.lanes,
+            first: &mut self.first,
+            second: &mut self.second,
+            gradient: &mut self.dense_sum,
+            hyper,
+            scale,
+        });
+    }
+
+    /// Brings parameters and optimizer up to date.
+    pub fn write_back(&self, network: &mut Network, optimizer: &mut Optimizer) {
+        let dim = network.setup.embedding_dim;
+        network.items.set_host(self.items.weights.take(0, dim));
+        let tables = [&self.items.first, &self.items.second];
+        let kept = tables.into_iter().filter(|table| table.per_row() > 0);
+        let states = kept.map(|table| table.take(0, dim)).collect();
+        optimizer.set_host_states(&network.items, states);
+        for (entry, param) in self.weights.layout.entries.iter().zip(&mut network.dense) {
+            param.set_host(entry.take(&self.weights.lanes));
+            let arrays = [&self.first, &self.second];
+            let kept = arrays.into_iter().filter(|lanes| !lanes.is_empty());
+            let states = kept.map(|lanes| entry.take(lanes)).collect();
+            optimizer.set_host_states(param, states);
+        }
+    }
+}
+
+/// Runs of parts with about as many rows each.
+fn divide(parts: &[Part], segments: usize) -> Vec<std::ops::Range<usize>> {
+    let total: usize = parts.iter().map(Part::len).sum();
+    let (mut from, mut held) = (0, 0);
+    let mut shares = Vec::with_capacity(segments);
+    for segment in 1..=segments {
+        let mut to = from;
+        while to < parts.len() && (segment == segments || held * segments < total * segment) {
+            held += parts[to].len();
+            to += 1;
+        }
+        shares.push(from..to);
+        from = to;
+    }
+    shares
+}
+
+impl Negatives<'_> {
+    /// `draws` times `count` negatives of a user, from the epoch's place on.
+    fn draw(&self, user: u32, place: u64, draws: usize, into: &mut Vec<u32>) {
+        let width = 1 + self.count;
+        let users = vec![user; draws];
+        let mut rows = vec![0; draws * width];
+        self.sampler.fill(self.stream, place, &users, &mut rows);
+        into.clear();
+        let negatives = rows.chunks_exact(width).flat_map(|row| &row[1..]);
+        into.extend(negatives);
+    }
+}
+
+impl Segment {
+    fn clear(&mut self) {
+        let width = self.items.width;
+        let rows = self.items.lanes.chunks_exact_mut(width);
+        for (row, touched) in rows.zip(&mut self.items.touched) {
+            if std::mem::take(touched) {
+                row.fill(Lane::ZERO);
+            }
+        }
+        self.dense.fill(Lane::ZERO);
+    }
+}
+
+struct AddUp<'a> {
+    first: usize,
+    rows: &'a mut [Lane],
+    touched: &'a mut [bool],
+    segments: &'a [Segment],
+}
+
+impl Job for AddUp<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call<S: Isa>(self) -> f64 {
+        let width = self.rows.len() / self.touched.len();
+        let mut squares = 0.0;
+        let rows = self.rows.chunks_exact_mut(width);
+        for ((row, touched), at) in rows.zip(self.touched).zip(self.first..) {
+            *touched = false;
+            for segment in self.segments.iter().filter(|s| s.items.touched[at]) {
+                let own = &segment.items.lanes[at * width..][..width];
+                if *touched {
+                    add(row, own);
+                } else {
+                    row.copy_from_slice(own);
+                    *touched = true;
+                }
+            }
+            if *touched {
+                squares += f64::from(dot::<S>(row, row));
+            } else {
+                row.fill(Lane::ZERO);
+            }
+        }
+        squares
+    }
+}
+
+struct Squares<'a>(&'a [Lane]);
+
+impl Job for Squares<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn call<S: Isa>(self) -> f32 {
+        dot::<S>(self.0, self.0)
+    }
+}
+
+struct UpdateRows<'a> {
+    side: &'a SharedSide<'a>,
+    first: u32,
+    width: usize,
+    rows: &'a mut [Lane],
+    touched: &'a [bool],
+    all: bool,
+    hyper: &'a Hyper,
+    scale: f32,
+}
+
+impl Job for UpdateRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        let rows = self.rows.chunks_exact_mut(self.width);
+        for ((gradient, &touched), row) in rows.zip(self.touched).zip(self.first..) {
+            if touched || self.all {
+                flat_mut(gradient).iter_mut().for_each(|g| *g *= self.scale);
+                // SAFETY: each row is in one chunk, and chunks are distinct.
+                let held = unsafe { self.side.row(row) };
+                held.update::<S>(self.hyper, gradient);
+            }
+        }
+    }
+}
+
+struct UpdateDense<'a> {
+    weights: &'a mut [Lane],
+    first: &'a mut [Lane],
+    second: &'a mut [Lane],
+    gradient: &'a mut [Lane],
+    hyper: &'a Hyper,
+    scale: f32,
+}
+
+impl Job for UpdateDense<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self) {
+        let gradient = flat_mut(self.gradient);
+        gradient.iter_mut().for_each(|g| *g *= self.scale);
+        update_row::<S>(
+            self.hyper,
+            flat_mut(self.weights),
+            flat_mut(self.first),
+            flat_mut(self.second),
+            gradient,
+        );
+    }
+}

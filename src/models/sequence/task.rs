@@ -1,0 +1,177 @@
+//! A model of sequences in training.
+
+use super::examples::Examples;
+use super::recommender::SequenceRecommender;
+use super::setup::SequenceLoss;
+use super::step::{Negatives, Part, Step, Trainer};
+use crate::data::interactions::Interactions;
+use crate::model::Recommender;
+use crate::optim::Optimizer;
+use crate::params::Param;
+use crate::sampling::NegativeSampler;
+use crate::seed::Seed;
+use crate::tape::{Tape, Updates};
+use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
+use anyhow::{Result, bail, ensure};
+use burn::tensor::Tensor;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub struct SequenceTask<'a> {
+    recommender: SequenceRecommender,
+    examples: Examples,
+    config: &'a TrainingConfig,
+    seed: Seed,
+    /// For losses with negatives.
+    sampler: Option<NegativeSampler>,
+    log_expected: Option<Vec<f32>>,
+    trainer: Option<Trainer>,
+}
+
+impl<'a> SequenceTask<'a> {
+    /// # Errors
+    /// Data without a history of two items, or that negatives cannot be drawn
+    /// for.
+    pub fn new(
+        recommender: SequenceRecommender,
+        train: &Interactions,
+        config: &'a TrainingConfig,
+        seed: Seed,
+    ) -> Result<Self> {
+        let network = &recommender.network;
+        let given = usize::from(network.body.cloze().is_none());
+        let examples = Examples::new(train, &network.setup, given);
+        ensure!(
+            examples.len() > 0,
+            "no user has two training interactions, so there are no sequences to learn from"
+        );
+        let sampler = if network.setup.loss == SequenceLoss::CrossEntropy {
+            None
+        } else {
+            let log = Arc::new(train.sorted_by_item());
+            let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
+            Some(NegativeSampler::new(log, sampling, alpha)?)
+        };
+        let expected = |sampler: &NegativeSampler| {
+            let of = |item| (config.negatives as f32 * sampler.probability(item)).ln();
+            (0..train.num_items as u32).map(of).collect()
+        };
+        let corrected = sampler.as_ref().filter(|_| network.setup.logq_correction);
+        Ok(Self {
+            log_expected: corrected.map(expected),
+            recommender,
+            examples,
+            config,
+            seed,
+            sampler,
+            trainer: None,
+        })
+    }
+
+    pub fn into_recommender(self) -> SequenceRecommender {
+        self.recommender
+    }
+
+    /// The windows of a step, in groups for a graph each.
+    fn parts(&self, places: Range<usize>) -> Vec<Part> {
+        let network = &self.recommender.network;
+        let mut parts = Vec::new();
+        let mut part = Part::default();
+        for example in self.examples.step(places) {
+            match network.body.cloze() {
+                None => part.push_next(&example),
+                Some(share) => {
+                    let mask = network.num_items as u32;
+                    part.push_masked(&example, share, mask, &self.examples.masks);
+                }
+            }
+            if part.len() >= network.body.rows() {
+                parts.push(std::mem::take(&mut part));
+            }
+        }
+        if !part.is_empty() {
+            parts.push(part);
+        }
+        parts
+    }
+}
+
+impl Trainable for SequenceTask<'_> {
+    fn params(&self) -> Vec<&Param> {
+        self.recommender.network.params()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        self.recommender.network_mut().params_mut()
+    }
+
+    fn num_examples(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn begin_epoch(&mut self, seed: Seed, epoch: usize) {
+        self.examples.begin_epoch(seed, epoch);
+    }
+
+    fn loss(&mut self, _: &mut Tape, _: Range<usize>) -> Result<Tensor<1>> {
+        bail!("models of sequences train on `--device cpu`")
+    }
+
+    fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {
+        let network = &self.recommender.network;
+        let goal = network.setup.goal(self.config.negatives, network.num_items);
+        let all_rows = self.config.updates == Updates::Dense;
+        self.trainer = Some(Trainer::new(network, optimizer, goal, all_rows)?);
+        Ok(true)
+    }
+
+    /// A step's loss is that of the windows that begin in it, so that the
+    /// epoch's mean is right whatever the steps' sizes.
+    fn fused_step(&mut self, places: Range<usize>, step: FusedStep) -> Result<StepLoss> {
+        let size = places.len();
+        let held: usize = self
+            .examples
+            .step(places.clone())
+            .map(|e| e.items.len())
+            .sum();
+        if held == 0 {
+            // The window before it takes up all of its places.
+            return Ok(StepLoss::Host(0.0));
+        }
+        let parts = self.parts(places.clone());
+        let given = usize::from(self.recommender.network.body.cloze().is_none());
+        let windows = self.examples.step(places).count();
+        let predictions: usize = parts.iter().map(Part::predictions).sum();
+        let dropout = self.seed.indexed("dropout", step.number - 1);
+        let trainer = self.trainer.as_mut().expect("`fuse` has made it");
+        let network = &self.recommender.network;
+        let sum = trainer.step(
+            &Step {
+                body: network.body.as_ref(),
+                setup: &network.setup,
+                parts: &parts,
+                negatives: self.sampler.as_ref().map(|sampler| Negatives {
+                    sampler,
+                    stream: &self.examples.negatives,
+                    count: self.config.negatives,
+                    log_expected: self.log_expected.as_deref(),
+                }),
+                dropout: &dropout,
+            },
+            &step.hyper,
+        );
+        let share = (held - given * windows) as f64 / size as f64;
+        Ok(StepLoss::Host((sum / predictions as f64 * share) as f32))
+    }
+
+    fn write_back(&mut self, optimizer: &mut Optimizer) -> Result<()> {
+        if let Some(trainer) = &self.trainer {
+            trainer.write_back(self.recommender.network_mut(), optimizer);
+        }
+        Ok(())
+    }
+
+    fn recommender(&self) -> &dyn Recommender {
+        &self.recommender
+    }
+}
