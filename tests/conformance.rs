@@ -368,7 +368,13 @@ fn personalized_models_complete_the_checkerboard() {
             return;
         }
         let train = checkerboard();
-        let training = training(entry, "epochs = 20\nbatch_size = 16\nlearning_rate = 0.005");
+        let rate = if entry.name == "rec_vae" {
+            0.001
+        } else {
+            0.005
+        };
+        let text = format!("epochs = 20\nbatch_size = 16\nlearning_rate = {rate}");
+        let training = training(entry, &text);
         let model = fit(&*spec(entry), &train, &training);
         let rows = score(&*model, &known_users(&train));
         for (user, row) in rows.chunks(ITEMS as usize).enumerate() {
