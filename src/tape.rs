@@ -4,6 +4,10 @@
 //! only what a batch looks up of it, so that backward and update cost what
 //! the batch costs and not what the catalog costs.
 
+mod bags;
+
+pub use bags::Bags;
+
 use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
 use crate::seed::Rng;

@@ -374,7 +374,15 @@ fn personalized_models_complete_the_checkerboard() {
             return;
         }
         let train = checkerboard();
-        let training = training(entry, "epochs = 20\nbatch_size = 16\nlearning_rate = 0.005");
+        let rate = if entry.name == "rec_vae" {
+            0.001
+        } else {
+            0.005
+        };
+        let text = format!("epochs = 20
+batch_size = 16
+learning_rate = {rate}");
+        let training = training(entry, &text);
         let spec = match entry.name {
             // With as many singular vectors as items, a history is its own
             // projection.

@@ -51,7 +51,7 @@ impl Observer for StopAfter {
 
 const TRAINING: &str = "
     epochs = 5
-    batch_size = 32
+    batch_size = 8
     learning_rate = 0.05
     schedule = \"cosine\"
     gradient_clip = 1.0

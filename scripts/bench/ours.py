@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CONFIGS = {"bpr": HERE / "bpr.toml", "neumf": HERE / "neumf.toml"}
+CONFIGS = {
+    "bpr": HERE / "bpr.toml", "als": HERE / "als.toml", "als-128": HERE / "als.toml", "neumf": HERE / "neumf.toml"
+}  # fmt: skip
 
 
 @dataclass

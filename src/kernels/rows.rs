@@ -51,10 +51,41 @@ impl Segments {
             order[*place as usize] = occurrence;
             *place += 1;
         }
+        Self::packed(packed, rows.len(), device)
+    }
+
+    /// Segment `b` holds the members `offsets[b]..offsets[b + 1]`, to be added
+    /// up by [`Self::sum`].
+    pub fn of_bags(offsets: &[usize], members: &[u32], device: &Device) -> Self {
+        let rows = offsets.len() - 1;
+        let mut packed = Vec::with_capacity(rows + offsets.len() + members.len());
+        packed.extend(0..rows as i32);
+        packed.extend(offsets.iter().map(|&offset| offset as i32));
+        packed.extend(members.iter().map(|&member| member as i32));
+        Self::packed(packed, rows, device)
+    }
+
+    /// Rows with the owners of their gradients, sorted by row: the gradient of
+    /// a row is the sum of those of its owners.
+    pub fn of_owners(owners: &[(u32, u32)], device: &Device) -> Self {
+        let segments = owners.chunk_by(|a, b| a.0 == b.0);
+        let mut packed: Vec<i32> = segments.clone().map(|s| s[0].0 as i32).collect();
+        let rows = packed.len();
+        packed.push(0);
+        let ends = segments.scan(0, |end, segment| {
+            *end += segment.len() as i32;
+            Some(*end)
+        });
+        packed.extend(ends);
+        packed.extend(owners.iter().map(|owner| owner.1 as i32));
+        Self::packed(packed, rows, device)
+    }
+
+    fn packed(packed: Vec<i32>, rows: usize, device: &Device) -> Self {
         let len = packed.len();
         Self {
             packed: Tensor::from_data(TensorData::new(packed, [len]), device),
-            rows: rows.len(),
+            rows,
         }
     }
 

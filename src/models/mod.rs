@@ -1,5 +1,6 @@
 //! The models. Adding one is a file here and its two lines below.
 
+mod autoencoder;
 pub mod ease;
 pub mod graph;
 pub mod ials;
@@ -7,12 +8,14 @@ pub mod gf_cf;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;
+pub mod mult_vae;
 mod neighbors;
 pub mod neumf;
 mod pairwise;
 pub mod params;
 pub mod popularity;
 pub mod pure_svd;
+pub mod rec_vae;
 pub mod rp3beta;
 pub mod sequence;
 mod similarity;
@@ -55,6 +58,9 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &mult_vae::VAE,
+    &mult_vae::DAE,
+    &rec_vae::ENTRY,
     &graph::LIGHTGCN,
     &graph::SIMGCL,
     &graph::XSIMGCL,

@@ -141,12 +141,11 @@ mod tests {
             let fast = simd::run(Solve(&mut a, &mut right, n));
             for (solution, square) in [portable, fast] {
                 let x = flat(&solution);
-                for i in 0..n {
+                for (i, given) in given.iter().enumerate() {
                     let value: f64 = (0..n).map(|j| at(i, j) * f64::from(x[j])).sum();
                     assert!(
-                        (value - f64::from(given[i])).abs() < 2e-3,
-                        "{n}: {value} {}",
-                        given[i]
+                        (value - f64::from(*given)).abs() < 2e-3,
+                        "{n}: {value} {given}"
                     );
                 }
                 let product: f64 = (0..n).map(|i| f64::from(given[i] * x[i])).sum();

@@ -1,0 +1,126 @@
+//! What tests of the models here share, and tests of batches.
+
+use super::recommender::Autoencoder;
+use super::task::{Batch, Histories, Task};
+use super::{Network, distinct};
+use crate::data::interactions::Interactions;
+use crate::event::Silent;
+use crate::model::{FitContext, ModelData, ModelSpec};
+use crate::params::{Param, host};
+use crate::seed::Seed;
+use crate::tape::{Bags, Tape, Updates};
+use crate::tensors::NamedTensors;
+use crate::training::{MemorySink, Trainable};
+use burn::tensor::{Device, Tensor};
+
+pub const ITEMS: usize = 6;
+
+pub const HISTORIES: [&[u32]; 3] = [&[0, 2, 5], &[1], &[3, 4, 0, 1]];
+
+/// The histories, one of them with a repeated item, and a user without any.
+pub fn train() -> Interactions {
+    Interactions {
+        offsets: vec![0, 4, 4, 5, 9],
+        items: vec![2, 0, 5, 0, 1, 3, 4, 0, 1],
+        num_items: ITEMS,
+        ..Interactions::default()
+    }
+}
+
+/// The first batch of a training, of all users, and a tape for it.
+pub fn batch_of(network: Box<dyn Network>) -> (Tape, Batch) {
+    let device = Device::flex();
+    let mut task = Task {
+        model: Autoencoder::new(network, ITEMS, &device),
+        histories: Histories::new(&train()),
+        batch_size: 8,
+        seed: Seed(1),
+        epoch: 0,
+    };
+    task.begin_epoch(Seed(1), 0);
+    let mut tape = Tape::training(&device, Updates::Rows);
+    tape.begin(Seed(1).stream("dropout"));
+    let batch = task.batch(&tape, 0..3);
+    (tape, batch)
+}
+
+/// The weights after some epochs.
+pub fn weights_after(spec: &dyn ModelSpec, epochs: usize) -> NamedTensors {
+    let train = train();
+    let training = format!("epochs = {epochs}\nbatch_size = 2\nlearning_rate = 0.01");
+    let context = FitContext {
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
+        training: &toml::from_str(&training).unwrap(),
+        device: &Device::flex(),
+        seed: Seed(1),
+        observer: &mut Silent,
+        validate: None,
+        checkpoints: &mut MemorySink::default(),
+    };
+    spec.fit(context).unwrap().model.weights().unwrap()
+}
+
+/// Nothing but a dropout.
+struct Dropping {
+    weight: Param,
+    bias: Param,
+}
+
+impl Network for Dropping {
+    fn params(&self) -> Vec<&Param> {
+        vec![&self.weight, &self.bias]
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        vec![&mut self.weight, &mut self.bias]
+    }
+
+    fn output(&self) -> (&Param, &Param) {
+        (&self.weight, &self.bias)
+    }
+
+    fn hidden(&self, _: &mut Tape, _: &Bags, scales: Tensor<2>) -> Tensor<2> {
+        scales
+    }
+
+    fn loss(&self, tape: &mut Tape, _: &Batch) -> Tensor<1> {
+        tape.param(&self.bias).sum()
+    }
+
+    fn dropout(&self, _: usize) -> f64 {
+        0.5
+    }
+}
+
+#[test]
+fn batches_hold_users_with_items_and_scale_what_dropout_leaves() {
+    let device = Device::flex();
+    let network = Box::new(Dropping {
+        weight: Param::zeros("w", [1, ITEMS], &device),
+        bias: Param::zeros("b", [1, ITEMS], &device),
+    });
+    let (_, batch) = batch_of(network);
+    let mut histories: Vec<Vec<u32>> = HISTORIES.iter().map(|h| distinct(h)).collect();
+    let clean = batch.clean.counts();
+    assert_eq!(host(batch.targets.inner()).unwrap(), clean);
+    let kept = batch.corrupted.counts();
+    let whole = host(batch.scales.inner()).unwrap();
+    let scales = host(batch.corrupted_scales.inner()).unwrap();
+    for (user, row) in clean.chunks(ITEMS).enumerate() {
+        let items: Vec<u32> = (0..ITEMS as u32)
+            .filter(|&i| row[i as usize] > 0.0)
+            .collect();
+        let place = histories.iter().position(|h| *h == items).unwrap();
+        histories.remove(place);
+        let scale = 1.0 / (items.len() as f32).sqrt();
+        assert!((whole[user] - scale).abs() < 1e-6 && (scales[user] - 2.0 * scale).abs() < 1e-6);
+    }
+    assert!(histories.is_empty());
+    assert!(kept.iter().zip(&clean).all(|(k, c)| k <= c));
+    let left: f32 = kept.iter().sum();
+    assert!(left < 8.0, "{left} of 8 items are left");
+}

@@ -1,0 +1,365 @@
+//! Autoencoders with a multinomial likelihood: Mult-VAE and Mult-DAE.
+//!
+//! Liang, Krishnan, Hoffman & Jebara, "Variational autoencoders for
+//! collaborative filtering", WWW 2018. The input is a user's items, scaled to
+//! length one, of which dropout takes some; the output is a softmax over the
+//! catalog. Mult-VAE draws its latent vector from a normal around what the
+//! encoder says and pays `beta` times the divergence from a standard normal
+//! (eq. 7), with beta rising over the first steps; Mult-DAE has one hidden
+//! layer and no noise but the dropout.
+
+use super::ModelEntry;
+use super::autoencoder::{
+    self, Batch, Init, Linear, Network, check, negative_log_likelihood, sample,
+};
+use crate::data::interactions::Interactions;
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::models::params;
+use crate::params::Param;
+use crate::seed::Seed;
+use crate::tape::{Bags, Tape};
+use crate::tensors::NamedTensors;
+use anyhow::{Result, ensure};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+const CITATION: &str = "Liang, Krishnan, Hoffman & Jebara, Variational autoencoders for collaborative filtering, WWW 2018";
+
+pub const VAE: ModelEntry = ModelEntry {
+    name: "mult_vae",
+    summary: "variational autoencoder of a user's items with a multinomial likelihood",
+    citation: CITATION,
+    params: &[
+        ("hidden_dim", "width of the hidden layers"),
+        ("latent_dim", "width of the latent vector"),
+        (
+            "dropout",
+            "share of a user's items that the encoder does not see",
+        ),
+        (
+            "beta",
+            "weight of the divergence from the prior, at the end of its rise",
+        ),
+        ("anneal_steps", "steps over which beta rises from zero"),
+    ],
+    gradient: true,
+    defaults: params::defaults::<VaeSpec>,
+    build: |table| {
+        let spec: VaeSpec = params::parse(table)?;
+        let widths = [
+            ("hidden_dim", spec.hidden_dim),
+            ("latent_dim", spec.latent_dim),
+        ];
+        check(&widths, spec.dropout)?;
+        ensure!(
+            spec.beta.is_finite() && spec.beta >= 0.0,
+            "`beta` = {} must be 0 or more",
+            spec.beta
+        );
+        Ok(Box::new(spec))
+    },
+};
+
+pub const DAE: ModelEntry = ModelEntry {
+    name: "mult_dae",
+    summary: "denoising autoencoder of a user's items with a multinomial likelihood",
+    citation: CITATION,
+    params: &[
+        ("latent_dim", "width of the hidden layer"),
+        (
+            "dropout",
+            "share of a user's items that the encoder does not see",
+        ),
+    ],
+    gradient: true,
+    defaults: params::defaults::<DaeSpec>,
+    build: |table| {
+        let spec: DaeSpec = params::parse(table)?;
+        check(&[("latent_dim", spec.latent_dim)], spec.dropout)?;
+        Ok(Box::new(spec))
+    },
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct VaeSpec {
+    hidden_dim: usize,
+    latent_dim: usize,
+    dropout: f64,
+    beta: f64,
+    anneal_steps: u64,
+}
+
+impl Default for VaeSpec {
+    fn default() -> Self {
+        Self {
+            hidden_dim: 600,
+            latent_dim: 200,
+            dropout: 0.5,
+            beta: 0.2,
+            anneal_steps: 200_000,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DaeSpec {
+    latent_dim: usize,
+    dropout: f64,
+}
+
+impl Default for DaeSpec {
+    fn default() -> Self {
+        Self {
+            latent_dim: 200,
+            dropout: 0.5,
+        }
+    }
+}
+
+struct Vae {
+    spec: VaeSpec,
+    /// A row for each item: the first layer.
+    items: Param,
+    first_bias: Param,
+    mean: Linear,
+    log_variance: Linear,
+    decoder: Linear,
+    output: Linear,
+}
+
+impl VaeSpec {
+    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Box<Vae> {
+        let init = Init { seed, device };
+        let (items, hidden, latent) = (train.num_items, self.hidden_dim, self.latent_dim);
+        Box::new(Vae {
+            spec: self.clone(),
+            items: init.weight("item_embedding", [items, hidden]),
+            first_bias: init.bias("first_bias", hidden),
+            mean: Linear::new("mean", [hidden, latent], init),
+            log_variance: Linear::new("log_variance", [hidden, latent], init),
+            decoder: Linear::new("decoder", [latent, hidden], init),
+            output: Linear::new("output", [hidden, items], init),
+        })
+    }
+}
+
+impl Vae {
+    fn encoder(&self, tape: &mut Tape, bags: &Bags, scales: Tensor<2>) -> Tensor<2> {
+        let sums = tape.bag_sums(&self.items, bags) * scales;
+        (sums + tape.param(&self.first_bias)).tanh()
+    }
+}
+
+impl Network for Vae {
+    fn params(&self) -> Vec<&Param> {
+        let layers = [&self.mean, &self.log_variance, &self.decoder, &self.output];
+        let layers = layers.into_iter().flat_map(Linear::params);
+        [&self.items, &self.first_bias]
+            .into_iter()
+            .chain(layers)
+            .collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        let layers = [
+            &mut self.mean,
+            &mut self.log_variance,
+            &mut self.decoder,
+            &mut self.output,
+        ];
+        let layers = layers.into_iter().flat_map(Linear::params_mut);
+        [&mut self.items, &mut self.first_bias]
+            .into_iter()
+            .chain(layers)
+            .collect()
+    }
+
+    fn output(&self) -> (&Param, &Param) {
+        (&self.output.weight, &self.output.bias)
+    }
+
+    fn hidden(&self, tape: &mut Tape, bags: &Bags, scales: Tensor<2>) -> Tensor<2> {
+        let hidden = self.encoder(tape, bags, scales);
+        let mean = self.mean.forward(tape, hidden);
+        self.decoder.forward(tape, mean).tanh()
+    }
+
+    fn loss(&self, tape: &mut Tape, batch: &Batch) -> Tensor<1> {
+        let scales = batch.corrupted_scales.clone();
+        let hidden = self.encoder(tape, &batch.corrupted, scales);
+        let mean = self.mean.forward(tape, hidden.clone());
+        let log_variance = self.log_variance.forward(tape, hidden);
+        let latent = sample(mean.clone(), log_variance.clone(), tape, batch);
+        let decoded = self.decoder.forward(tape, latent).tanh();
+        let logits = self.output.forward(tape, decoded);
+        let risen = (batch.step as f64 / self.spec.anneal_steps.max(1) as f64).min(1.0);
+        let divergence = divergence(mean, log_variance);
+        negative_log_likelihood(logits, batch) + divergence * (self.spec.beta * risen)
+    }
+
+    fn dropout(&self, _: usize) -> f64 {
+        self.spec.dropout
+    }
+}
+
+impl ModelSpec for VaeSpec {
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let network = self.network(context.data.train, Some(context.seed), context.device);
+        autoencoder::fit(network, context)
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let network = self.network(data.train, None, device);
+        autoencoder::load(network, weights, data, device)
+    }
+}
+
+/// Of the normals from a standard one (Kullback-Leibler), the mean over the
+/// batch.
+fn divergence(mean: Tensor<2>, log_variance: Tensor<2>) -> Tensor<1> {
+    let users = mean.dims()[0] as f64;
+    let terms = log_variance.clone().exp() + mean.clone() * mean - log_variance - 1.0;
+    terms.sum() * (0.5 / users)
+}
+
+struct Dae {
+    spec: DaeSpec,
+    /// A row for each item: the first layer.
+    items: Param,
+    first_bias: Param,
+    output: Linear,
+}
+
+impl DaeSpec {
+    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Box<Dae> {
+        let init = Init { seed, device };
+        let (items, latent) = (train.num_items, self.latent_dim);
+        Box::new(Dae {
+            spec: self.clone(),
+            items: init.weight("item_embedding", [items, latent]),
+            first_bias: init.bias("first_bias", latent),
+            output: Linear::new("output", [latent, items], init),
+        })
+    }
+}
+
+impl Network for Dae {
+    fn params(&self) -> Vec<&Param> {
+        let [weight, bias] = self.output.params();
+        vec![&self.items, &self.first_bias, weight, bias]
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        let [weight, bias] = self.output.params_mut();
+        vec![&mut self.items, &mut self.first_bias, weight, bias]
+    }
+
+    fn output(&self) -> (&Param, &Param) {
+        (&self.output.weight, &self.output.bias)
+    }
+
+    fn hidden(&self, tape: &mut Tape, bags: &Bags, scales: Tensor<2>) -> Tensor<2> {
+        let sums = tape.bag_sums(&self.items, bags) * scales;
+        (sums + tape.param(&self.first_bias)).tanh()
+    }
+
+    fn loss(&self, tape: &mut Tape, batch: &Batch) -> Tensor<1> {
+        let scales = batch.corrupted_scales.clone();
+        let hidden = self.hidden(tape, &batch.corrupted, scales);
+        negative_log_likelihood(self.output.forward(tape, hidden), batch)
+    }
+
+    fn dropout(&self, _: usize) -> f64 {
+        self.spec.dropout
+    }
+}
+
+impl ModelSpec for DaeSpec {
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let network = self.network(context.data.train, Some(context.seed), context.device);
+        autoencoder::fit(network, context)
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let network = self.network(data.train, None, device);
+        autoencoder::load(network, weights, data, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::autoencoder::tests::{HISTORIES, ITEMS, batch_of, train};
+    use crate::params::host;
+    use burn::tensor::TensorData;
+
+    #[test]
+    fn the_divergence_is_that_of_normals() {
+        let tensor = |values: [f32; 4]| -> Tensor<2> {
+            Tensor::from_data(TensorData::new(values.to_vec(), [2, 2]), &Device::flex())
+        };
+        let (mean, log_variance) = ([0.5, -1.0, 2.0, 0.0], [0.0, 1.0, -2.0, 0.3]);
+        let terms = mean.iter().zip(&log_variance).map(|(&m, &l)| {
+            let (m, l) = (f64::from(m), f64::from(l));
+            0.5 * (m * m + l.exp() - l - 1.0)
+        });
+        let expected = terms.sum::<f64>() / 2.0;
+        let value = host(divergence(tensor(mean), tensor(log_variance))).unwrap()[0];
+        assert!(
+            (f64::from(value) - expected).abs() < 1e-5,
+            "{value} {expected}"
+        );
+    }
+
+    /// Minus the log-probability of each of a user's items, by hand.
+    #[test]
+    fn the_loss_is_that_of_a_multinomial() {
+        let spec = DaeSpec {
+            latent_dim: 3,
+            dropout: 0.0,
+        };
+        let network = spec.network(&train(), Some(Seed(3)), &Device::flex());
+        let (mut tape, batch) = batch_of(spec.network(&train(), Some(Seed(3)), &Device::flex()));
+        let loss = host(network.loss(&mut tape, &batch).inner()).unwrap()[0];
+        let (items, output) = (
+            network.items.host().unwrap(),
+            network.output.weight.host().unwrap(),
+        );
+        let mut expected = 0.0;
+        for history in HISTORIES {
+            let hidden: Vec<f64> = (0..3)
+                .map(|k| {
+                    let rows = history
+                        .iter()
+                        .map(|&i| f64::from(items[i as usize * 3 + k]));
+                    (rows.sum::<f64>() / (history.len() as f64).sqrt()).tanh()
+                })
+                .collect();
+            let logit = |item: usize| -> f64 {
+                let terms = (0..3).map(|k| hidden[k] * f64::from(output[k * ITEMS + item]));
+                terms.sum()
+            };
+            let total: f64 = (0..ITEMS).map(|item| logit(item).exp()).sum();
+            for &item in history {
+                expected -= logit(item as usize) - total.ln();
+            }
+        }
+        expected /= HISTORIES.len() as f64;
+        assert!(
+            (f64::from(loss) - expected).abs() < 1e-4,
+            "{loss} {expected}"
+        );
+    }
+}
