@@ -379,9 +379,11 @@ fn personalized_models_complete_the_checkerboard() {
         } else {
             0.005
         };
-        let text = format!("epochs = 20
+        let text = format!(
+            "epochs = 20
 batch_size = 16
-learning_rate = {rate}");
+learning_rate = {rate}"
+        );
         let training = training(entry, &text);
         let spec = match entry.name {
             // With as many singular vectors as items, a history is its own

@@ -240,6 +240,18 @@ pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
     }
 }
 
+/// The largest of the numbers, in an order that vector instructions can keep.
+#[inline(always)]
+pub fn largest(lanes: &[Lane]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; WIDTH];
+    for lane in lanes {
+        for (most, x) in most.iter_mut().zip(&lane.0) {
+            *most = most.max(*x);
+        }
+    }
+    most.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// Puts zeros in place of what is not above zero.
 #[inline(always)]
 pub fn relu<S: Isa>(row: &mut [Lane]) {

@@ -2,9 +2,9 @@
 
 mod autoencoder;
 pub mod ease;
+pub mod gf_cf;
 pub mod graph;
 pub mod ials;
-pub mod gf_cf;
 pub mod item_knn;
 mod item_weights;
 pub mod mf;

@@ -4,9 +4,9 @@
 //! for the tiles that are gone, and the way back computes them again. A
 //! catalog of one tile is kept instead.
 
-use super::{RowGradients, largest};
+use super::RowGradients;
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
-use crate::kernels::simd::{Isa, Job, Lane, WIDTH, dot, exp, flat, flat_mut};
+use crate::kernels::simd::{Isa, Job, Lane, WIDTH, dot, exp, flat, flat_mut, largest};
 use crate::kernels::table::Table;
 
 /// Hidden rows of a block.

@@ -11,7 +11,7 @@ pub use full::{Full, transpose};
 pub use sampled::{Goal, Sampled};
 
 use crate::kernels::layers::add;
-use crate::kernels::simd::{Lane, WIDTH};
+use crate::kernels::simd::Lane;
 
 /// Gradients of the rows of a table, which remembers those that have one.
 #[derive(Clone, Debug, Default)]
@@ -40,16 +40,4 @@ impl RowGradients {
     pub fn add(&mut self, row: u32, gradient: &[Lane]) {
         add(self.row_mut(row), gradient);
     }
-}
-
-/// The largest of the numbers, in an order that vector instructions can keep.
-#[inline(always)]
-fn largest(lanes: &[Lane]) -> f32 {
-    let mut most = [f32::NEG_INFINITY; WIDTH];
-    for lane in lanes {
-        for i in 0..WIDTH {
-            most[i] = most[i].max(lane.0[i]);
-        }
-    }
-    most.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }

@@ -1,8 +1,8 @@
 //! Losses over an item and sampled others.
 
-use super::{RowGradients, largest};
+use super::RowGradients;
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
-use crate::kernels::simd::{Isa, Job, Lane, WIDTH, add_scaled, dot, exp, flat, flat_mut};
+use crate::kernels::simd::{Isa, Job, Lane, WIDTH, add_scaled, dot, exp, flat, flat_mut, largest};
 use crate::kernels::table::Table;
 
 /// What a row's scores are judged by.

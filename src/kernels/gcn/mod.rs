@@ -91,15 +91,6 @@ impl Settings {
             Some(Views::Layer(_)) => &[Some(0)],
         }
     }
-
-    /// Bytes that [`Gcn`] takes for a graph of so many nodes and edges, less
-    /// what a batch takes.
-    pub fn bytes(&self, nodes: usize, edges: usize, states: usize) -> usize {
-        let hidden = self.views().len() * (self.layers - 1) + (self.layers - 1).min(2);
-        let clipped = usize::from(self.gradient_clip > 0.0);
-        let tables = 2 + states + hidden + clipped;
-        tables * nodes * self.columns.next_multiple_of(16) * 4 + 8 * edges + 24 * nodes
-    }
 }
 
 /// The embeddings of all nodes with the optimizer's states, and memory that

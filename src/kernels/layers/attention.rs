@@ -8,7 +8,7 @@
 use super::pointwise::{sigmoid, swish_slope};
 use super::{Back, Graph, Op, Product, Var, Weight};
 use crate::kernels::gemm::{Left, Right, Size, To};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, exp, flat, flat_mut};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, exp, flat, flat_mut, largest};
 use std::ops::Range;
 
 /// Queries of a block.
@@ -305,13 +305,7 @@ impl Job for Softmax<'_> {
             unseen.fill(Lane::ZERO);
             let last = seen.len() * WIDTH;
             flat_mut(seen)[keys..last].fill(f32::NEG_INFINITY);
-            let mut most = [f32::NEG_INFINITY; WIDTH];
-            for lane in seen.iter() {
-                for i in 0..WIDTH {
-                    most[i] = most[i].max(lane.0[i]);
-                }
-            }
-            let most = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
+            let most = largest(seen);
             let mut sum = Lane::ZERO;
             for lane in seen.iter_mut() {
                 for i in 0..WIDTH {

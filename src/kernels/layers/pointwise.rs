@@ -259,9 +259,8 @@ impl Job for Draw<'_> {
         for (lanes, first) in self.factors.chunks_mut(4).zip(firsts) {
             let words = self.stream.blocks(first, 1);
             for (lane, words) in lanes.iter_mut().zip(&words) {
-                for i in 0..WIDTH {
-                    let kept = words[i] >= self.limit;
-                    lane.0[i] = if kept { self.keep } else { 0.0 };
+                for (factor, &word) in lane.0.iter_mut().zip(words) {
+                    *factor = if word >= self.limit { self.keep } else { 0.0 };
                 }
             }
         }

@@ -23,14 +23,13 @@ fn log(rng: &mut Rng, users: usize, items: usize) -> Interactions {
 }
 
 /// `D^-1/2 A D^-1/2` as a matrix over nodes.
-pub fn dense(log: &Interactions) -> Vec<Vec<f64>> {
+fn dense(log: &Interactions) -> Vec<Vec<f64>> {
     let (users, nodes) = (log.num_users(), log.num_users() + log.num_items);
     let mut matrix = vec![vec![0.0; nodes]; nodes];
-    for user in 0..users {
-        for &item in log.items_of(UserIdx(user as u32)) {
-            matrix[user][users + item as usize] = 1.0;
-            matrix[users + item as usize][user] = 1.0;
-        }
+    for (user, &item) in log.user_column().into_iter().zip(&log.items) {
+        let (user, item) = (user as usize, users + item as usize);
+        matrix[user][item] = 1.0;
+        matrix[item][user] = 1.0;
     }
     let degrees: Vec<f64> = matrix.iter().map(|row| row.iter().sum()).collect();
     for (row, own) in matrix.iter_mut().zip(&degrees) {

@@ -19,8 +19,6 @@
 mod recommender;
 mod task;
 mod tensors;
-#[cfg(test)]
-mod tests;
 
 use super::{ModelEntry, params};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
