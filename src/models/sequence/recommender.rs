@@ -60,23 +60,28 @@ impl SequenceRecommender {
     /// The hidden row after each history, zeros after an empty one.
     fn rows(&self, host: &Host, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
         let width = host.items.per_row();
-        let (mut inputs, mut bounds) = (Vec::new(), vec![0]);
-        for query in queries {
+        let (mut inputs, mut bounds, mut filled) = (Vec::new(), vec![0], Vec::new());
+        for (place, query) in queries.iter().enumerate() {
             let (newest, mask) = self.read(query)?;
-            inputs.extend_from_slice(newest);
-            inputs.extend(mask.filter(|_| !newest.is_empty()));
-            bounds.push(inputs.len());
+            if !newest.is_empty() {
+                inputs.extend_from_slice(newest);
+                inputs.extend(mask);
+                bounds.push(inputs.len());
+                filled.push(place);
+            }
+        }
+        let mut last = vec![Lane::ZERO; queries.len() * width];
+        if inputs.is_empty() {
+            return Ok(last);
         }
         let mut graph = Graph::new(&host.weights, &bounds, None);
         let rows = inputs.iter().flat_map(|&item| host.items.row(item));
         let items = graph.input(rows.copied().collect(), width);
         let hidden = self.network.body.forward(&mut graph, items);
         let hidden = graph.value(hidden);
-        let mut last = vec![Lane::ZERO; queries.len() * width];
-        for (to, b) in last.chunks_exact_mut(width).zip(bounds.windows(2)) {
-            if b[1] > b[0] {
-                to.copy_from_slice(&hidden[(b[1] - 1) * width..b[1] * width]);
-            }
+        for (place, end) in filled.into_iter().zip(&bounds[1..]) {
+            let row = &hidden[(end - 1) * width..end * width];
+            last[place * width..(place + 1) * width].copy_from_slice(row);
         }
         Ok(last)
     }
