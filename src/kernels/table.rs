@@ -112,7 +112,8 @@ impl RacingRows<'_> {
     #[inline(always)]
     pub fn load<S: Isa>(&self, row: u32, into: &mut [Lane]) {
         let start = self.start(row);
-        for (lane, into) in into[..self.per_row].iter_mut().enumerate() {
+        assert_eq!(into.len(), self.per_row, "a row of the table");
+        for (lane, into) in into.iter_mut().enumerate() {
             // SAFETY: inside of the table, as was just checked; `into` is held
             // alone.
             unsafe { S::copy_racing(start.wrapping_add(lane), into) };
@@ -123,7 +124,8 @@ impl RacingRows<'_> {
     #[inline(always)]
     pub fn store<S: Isa>(&self, row: u32, from: &[Lane]) {
         let start = self.start(row);
-        for (lane, from) in from[..self.per_row].iter().enumerate() {
+        assert_eq!(from.len(), self.per_row, "a row of the table");
+        for (lane, from) in from.iter().enumerate() {
             // SAFETY: as in `load`; nobody writes `from` meanwhile.
             unsafe { S::copy_racing(from, start.wrapping_add(lane)) };
         }

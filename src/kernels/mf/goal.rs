@@ -43,6 +43,44 @@ impl Goal {
     }
 }
 
+impl Goal {
+    /// [`Self::derive`] for several examples of `width` items each; returns the
+    /// sum of their losses. Pairs go through vector instructions together.
+    #[inline(always)]
+    pub fn derive_all(self, scores: &mut [f32], width: usize, targets: &[f32], scale: f32) -> f32 {
+        if self == Self::Bpr && width == 2 && scores.len() == 2 * PAIRS {
+            return bpr_pairs(scores, scale);
+        }
+        let mut loss = 0.0;
+        for (place, scores) in scores.chunks_exact_mut(width).enumerate() {
+            let target = targets.get(place).copied().unwrap_or(0.0);
+            loss += self.derive(scores, target, scale);
+        }
+        loss
+    }
+}
+
+/// Pairs that are derived together.
+pub const PAIRS: usize = 8;
+
+/// [`bpr`] of one negative for each example.
+#[inline(always)]
+fn bpr_pairs(scores: &mut [f32], scale: f32) -> f32 {
+    let mut differences = [0.0; PAIRS];
+    for (x, pair) in differences.iter_mut().zip(scores.chunks_exact(2)) {
+        *x = pair[1] - pair[0];
+    }
+    let (mut values, mut slopes) = ([0.0; PAIRS], [0.0; PAIRS]);
+    for i in 0..PAIRS {
+        (values[i], slopes[i]) = softplus(differences[i]);
+    }
+    for (slope, pair) in slopes.iter().zip(scores.chunks_exact_mut(2)) {
+        pair[0] = -scale * slope;
+        pair[1] = scale * slope;
+    }
+    values.iter().sum()
+}
+
 /// `ln(1 + e^x)` and its derivative, the logistic function of `x`.
 #[inline(always)]
 fn softplus(x: f32) -> (f32, f32) {
@@ -157,6 +195,25 @@ mod tests {
                 assert!(near(value, expected), "{goal:?}: {value} {expected}");
                 for (a, b) in scores.iter().zip(&plain) {
                     assert!(near(*a, *b), "{goal:?}: {scores:?} {plain:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn examples_together_are_examples_one_by_one() {
+        let mut rng = Seed(10).stream("test");
+        for (goal, width) in [(Goal::Bpr, 2), (Goal::Bpr, 3), (Goal::Mse, 1)] {
+            for examples in [PAIRS, 3] {
+                let scores: Vec<f32> = (0..examples * width).map(|_| rng.normal()).collect();
+                let targets: Vec<f32> = (0..examples).map(|_| rng.normal()).collect();
+                let (mut together, mut alone) = (scores.clone(), scores);
+                let loss = goal.derive_all(&mut together, width, &targets, 0.5);
+                let parts = alone.chunks_exact_mut(width).zip(&targets);
+                let sum: f32 = parts.map(|(s, t)| goal.derive(s, *t, 0.5)).sum();
+                assert!((loss - sum).abs() < 1e-5, "{goal:?}: {loss} {sum}");
+                for (a, b) in together.iter().zip(&alone) {
+                    assert!((a - b).abs() < 1e-6, "{goal:?}: {together:?} {alone:?}");
                 }
             }
         }

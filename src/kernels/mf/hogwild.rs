@@ -7,17 +7,20 @@
 //! A race can lose an update, or leave a row of which one part comes from each
 //! of two updates, and nothing else ([`Isa::copy_racing`]).
 
+use super::goal::PAIRS;
 use super::{Batch, Factors, Settings, Side};
-use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat, flat_mut};
+use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, flat, flat_mut};
 use crate::kernels::table::RacingRows;
 use crate::kernels::update::{Hyper, update_row};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Examples that a thread takes at a time.
 const CHUNK: usize = 256;
 
-/// How many examples ahead rows are asked for.
-const AHEAD: usize = 4;
+/// Examples whose derivatives are taken together, before the first of them
+/// updates its rows: as late as they would be with as many threads.
+const GROUP: usize = PAIRS;
 
 /// One step for each example of a batch; returns their mean loss, with the
 /// regularizer. The optimizer is one without a state or with one.
@@ -92,30 +95,22 @@ impl Job for Examples<'_> {
 
     #[inline(always)]
     fn call<S: Isa>(self) -> f64 {
-        let (lanes, width) = (self.users.weights.per_row(), self.batch.width());
-        let mut own = Own {
-            user: vec![Lane::ZERO; lanes],
-            items: vec![Lane::ZERO; lanes * width],
-            state: vec![Lane::ZERO; self.users.state.per_row()],
-            user_gradient: vec![Lane::ZERO; lanes],
-            gradient: vec![Lane::ZERO; lanes],
-            scores: vec![0.0; width],
-        };
-        // SGD without momentum.
-        let stateless = self.users.state.per_row() == 0;
-        let mut loss = 0.0;
-        // A loop and no iterator: a closure might become a function of its own,
-        // which would not be compiled for these instructions.
-        for place in self.range.0..self.range.1 {
-            self.prefetch(place + AHEAD, width);
-            loss += self.derive::<S>(place, width, &mut own);
-            if stateless {
-                self.descend::<S>(place, width, &mut own);
-            } else {
-                self.update::<S>(place, width, &mut own);
-            }
+        // The usual widths are told to the compiler, which then unrolls all
+        // loops over a row.
+        match self.users.weights.per_row() {
+            2 => self.run::<S>(2),
+            4 => self.run::<S>(4),
+            8 => self.run::<S>(8),
+            lanes => self.run::<S>(lanes),
         }
-        loss
+    }
+}
+
+#[inline(always)]
+fn add_squares<S: Isa>(row: &[Lane], sum: &mut S::Vector) {
+    for lane in row {
+        let lane = S::load(lane);
+        *sum = S::madd(lane, lane, *sum);
     }
 }
 
@@ -126,11 +121,47 @@ struct Own {
     state: Vec<Lane>,
     user_gradient: Vec<Lane>,
     gradient: Vec<Lane>,
-    /// Of the items; after [`Examples::derive`] the loss's derivatives by them.
+    /// Of the items of a group; after [`Examples::derive`] the losses'
+    /// derivatives by them.
     scores: Vec<f32>,
 }
 
 impl Examples<'_> {
+    /// `lanes` are those of a row.
+    #[inline(always)]
+    fn run<S: Isa>(self, lanes: usize) -> f64 {
+        let width = self.batch.width();
+        // SGD without momentum keeps no state.
+        let state = self.users.state.per_row();
+        let mut own = Own {
+            user: vec![Lane::ZERO; lanes],
+            items: vec![Lane::ZERO; lanes * width],
+            state: vec![Lane::ZERO; state],
+            user_gradient: vec![Lane::ZERO; lanes],
+            gradient: vec![Lane::ZERO; lanes],
+            scores: vec![0.0; GROUP * width],
+        };
+        let mut loss = 0.0;
+        // A loop and no iterator: a closure might become a function of its own,
+        // which would not be compiled for these instructions.
+        let mut place = self.range.0;
+        while place < self.range.1 {
+            let end = (place + GROUP).min(self.range.1);
+            loss += self.derive::<S>(place..end, width, lanes, &mut own);
+            for (at, place) in (place..end).enumerate() {
+                self.load::<S>(place, width, lanes, &mut own);
+                let derivatives = at * width..(at + 1) * width;
+                if state == 0 {
+                    self.descend::<S>(place, derivatives, lanes, &mut own);
+                } else {
+                    self.update::<S>(place, derivatives, &mut own);
+                }
+            }
+            place = end;
+        }
+        loss
+    }
+
     #[inline(always)]
     fn prefetch(&self, place: usize, width: usize) {
         if let Some(&user) = self.batch.users.get(place) {
@@ -146,43 +177,54 @@ impl Examples<'_> {
         &self.batch.items[place * width..(place + 1) * width]
     }
 
-    /// Copies the rows of an example and derives its loss, which it returns
-    /// with the regularizer.
+    /// Copies the rows of an example.
     #[inline(always)]
-    fn derive<S: Isa>(&self, place: usize, width: usize, own: &mut Own) -> f64 {
-        let Settings { goal, rows, .. } = self.settings;
-        let lanes = own.user.len();
-        self.users
-            .weights
-            .load::<S>(self.batch.users[place], &mut own.user);
+    fn load<S: Isa>(&self, place: usize, width: usize, lanes: usize, own: &mut Own) {
+        let user = self.batch.users[place];
+        self.users.weights.load::<S>(user, &mut own.user[..lanes]);
         let copies = own.items.chunks_exact_mut(lanes);
-        let items = self.items_of(place, width).iter();
-        for ((&item, copy), score) in items.zip(copies).zip(&mut own.scores) {
+        for (&item, copy) in self.items_of(place, width).iter().zip(copies) {
             self.items.weights.load::<S>(item, copy);
-            *score = rows.score::<S>(&own.user, copy);
         }
-        let target = self.batch.targets.get(place).copied().unwrap_or(0.0);
-        let scale = 1.0 / goal.divisor(1, width);
-        let loss = f64::from(goal.derive(&mut own.scores, target, scale)) * f64::from(scale);
-        loss + f64::from(self.regularizer::<S>(own))
     }
 
+    /// Derives the losses of some examples; returns their sum, with the
+    /// regularizer. Asks for the rows of those that follow.
     #[inline(always)]
-    fn regularizer<S: Isa>(&self, own: &Own) -> f32 {
-        let (users, items) = (
-            self.settings.user_regularization,
-            self.settings.item_regularization,
-        );
-        if users == 0.0 && items == 0.0 {
-            return 0.0;
+    fn derive<S: Isa>(
+        &self,
+        places: Range<usize>,
+        width: usize,
+        lanes: usize,
+        own: &mut Own,
+    ) -> f64 {
+        let Settings { goal, rows, .. } = self.settings;
+        let first = places.start;
+        let mut squares = [S::zero(); 2];
+        for place in places.clone() {
+            self.prefetch(place + GROUP, width);
+            self.load::<S>(place, width, lanes, own);
+            let scores = &mut own.scores[(place - first) * width..][..width];
+            for (copy, score) in own.items.chunks_exact(lanes).zip(scores) {
+                *score = rows.score::<S>(&own.user[..lanes], copy);
+            }
+            add_squares::<S>(&own.user[..lanes], &mut squares[0]);
+            // All items stand in one row of lanes.
+            add_squares::<S>(&own.items, &mut squares[1]);
         }
-        // All items stand in one row of lanes.
-        users * dot::<S>(&own.user, &own.user) + items * dot::<S>(&own.items, &own.items)
+        let scale = 1.0 / goal.divisor(1, width);
+        let targets = self.batch.targets.get(places.clone()).unwrap_or_default();
+        let scores = &mut own.scores[..places.len() * width];
+        let loss = goal.derive_all(scores, width, targets, scale);
+        let regularizer = self.settings.user_regularization * S::sum(squares[0])
+            + self.settings.item_regularization * S::sum(squares[1]);
+        f64::from(loss) * f64::from(scale) + f64::from(regularizer)
     }
 
     /// One step of an optimizer with a state.
     #[inline(always)]
-    fn update<S: Isa>(&self, place: usize, width: usize, own: &mut Own) {
+    fn update<S: Isa>(&self, place: usize, scores: Range<usize>, own: &mut Own) {
+        let width = scores.len();
         let Settings {
             rows,
             user_regularization,
@@ -194,7 +236,7 @@ impl Examples<'_> {
         let mut slope = 0.0;
         let copies = own.items.chunks_exact_mut(lanes);
         let items = self.items_of(place, width).iter();
-        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores) {
+        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores[scores.clone()]) {
             add_scaled::<S>(&mut own.user_gradient, derivative, copy);
             slope += derivative;
             own.gradient.fill(Lane::ZERO);
@@ -222,26 +264,27 @@ impl Examples<'_> {
     /// What [`Self::update`] does where the step is the gradient times the
     /// rate: `w - rate (g + (2 l2 + decay) w)`, without gradients in memory.
     #[inline(always)]
-    fn descend<S: Isa>(&self, place: usize, width: usize, own: &mut Own) {
+    fn descend<S: Isa>(&self, place: usize, scores: Range<usize>, lanes: usize, own: &mut Own) {
+        let width = scores.len();
         let (rate, decay) = (self.hyper.rate, self.hyper.coupled_decay);
         let kept = |l2: f32| 1.0 - rate * (2.0 * l2 + decay);
         let item_kept = kept(self.settings.item_regularization);
         let user_kept = kept(self.settings.user_regularization);
-        let (user, lanes) = (self.batch.users[place], own.user.len());
+        let user = self.batch.users[place];
         if let Some(column) = self.settings.rows.bias {
             // The user's column stands for the factor of the items' derivatives,
             // which is one for biases, and the other way round.
             flat_mut(&mut own.gradient)[column] = flat(&own.user)[column];
             flat_mut(&mut own.user)[column] = 1.0;
         }
-        own.user_gradient.fill(Lane::ZERO);
+        own.user_gradient[..lanes].fill(Lane::ZERO);
         let copies = own.items.chunks_exact_mut(lanes);
         let items = self.items_of(place, width).iter();
-        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores) {
+        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores[scores.clone()]) {
             let by_user = S::splat(-rate * derivative);
             let kept = S::splat(item_kept);
-            let lanes = copy.iter_mut().zip(&own.user).zip(&mut own.user_gradient);
-            for ((copy, user), sum) in lanes {
+            let (user, sums) = (&own.user[..lanes], &mut own.user_gradient[..lanes]);
+            for ((copy, user), sum) in copy.iter_mut().zip(user).zip(sums) {
                 let row = S::load(copy);
                 S::store(S::madd(by_user, row, S::load(sum)), sum);
                 let step = S::madd(by_user, S::load(user), S::zero());
@@ -251,14 +294,15 @@ impl Examples<'_> {
         }
         if let Some(column) = self.settings.rows.bias {
             flat_mut(&mut own.user)[column] = flat(&own.gradient)[column];
-            let slope: f32 = own.scores.iter().sum();
+            let slope: f32 = own.scores[scores].iter().sum();
             flat_mut(&mut own.user_gradient)[column] = -rate * slope;
         }
         let kept = S::splat(user_kept);
-        for (row, sum) in own.user.iter_mut().zip(&own.user_gradient) {
+        let sums = &own.user_gradient[..lanes];
+        for (row, sum) in own.user[..lanes].iter_mut().zip(sums) {
             S::store(S::madd(kept, S::load(row), S::load(sum)), row);
         }
-        self.users.weights.store::<S>(user, &own.user);
+        self.users.weights.store::<S>(user, &own.user[..lanes]);
     }
 }
 
@@ -283,21 +327,25 @@ mod tests {
     /// Examples in the order in which the batch keeps them.
     const EXAMPLES: [(usize, [usize; 2]); 4] = [(0, [1, 2]), (0, [3, 1]), (2, [0, 3]), (1, [1, 0])];
 
-    /// BPR with SGD and biases, one example after the other.
+    /// BPR with SGD and biases: the slopes of a group of examples, then their
+    /// updates, one after the other.
     fn plain(users: &mut [f64], items: &mut [f64]) -> f64 {
         let row = |table: &[f64], r: usize| table[r * (DIM + 1)..(r + 1) * (DIM + 1)].to_vec();
         let mut loss = 0.0;
-        for (u, [i, j]) in EXAMPLES {
+        let slopes = EXAMPLES.map(|(u, [i, j])| {
             let (user, positive, negative) = (row(users, u), row(items, i), row(items, j));
             let score = |item: &[f64]| {
                 (0..DIM).map(|k| user[k] * item[k]).sum::<f64>() + user[DIM] + item[DIM]
             };
             let x = score(&positive) - score(&negative);
-            let slope = 1.0 / (1.0 + x.exp());
             loss += (1.0 + (-x).exp()).ln();
             for row in [&user, &positive, &negative] {
                 loss += DECAY * row.iter().map(|w| w * w).sum::<f64>();
             }
+            1.0 / (1.0 + x.exp())
+        });
+        for ((u, [i, j]), slope) in EXAMPLES.into_iter().zip(slopes) {
+            let (user, positive, negative) = (row(users, u), row(items, i), row(items, j));
             for k in 0..=DIM {
                 let (step, last) = (DIM + 1, k == DIM);
                 let by_user = if last { 1.0 } else { user[k] };
@@ -311,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_steps_example_by_example() {
+    fn one_thread_steps_through_a_group() {
         let (users, items) = tables();
         let side = |values: &[f32]| {
             let mut side = Side::zeros(values.len() / (DIM + 1), DIM + 1, 0);
