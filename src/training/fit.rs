@@ -1,33 +1,22 @@
 //! Epochs, steps, validation, early stopping, checkpoints.
 
 use super::state::{self, Best, Progress};
-use super::{CheckpointSink, FusedStep, StepLoss, Trainable, TrainingConfig, TrainingSummary};
-use crate::event::{EpochRecord, Event, Observer};
+use super::{FusedStep, StepLoss, Trainable, TrainingConfig, TrainingSummary};
+use crate::event::{EpochRecord, Event};
 use crate::kernels::update::Hyper;
 use crate::metrics::MetricSpec;
-use crate::model::Validate;
+use crate::model::FitContext;
 use crate::optim::{Optimizer, ScheduleConfig};
 use crate::params::{Param, host};
-use crate::seed::Seed;
 use crate::tape::Tape;
 use anyhow::{Context, Result, bail};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Steps between two readings of the loss: a reading waits for the device.
 pub const READ_EVERY: usize = 50;
-
-/// What is around a training.
-pub struct Loop<'a> {
-    pub config: &'a TrainingConfig,
-    pub device: &'a Device,
-    pub seed: Seed,
-    pub observer: &'a mut dyn Observer,
-    pub validate: Option<&'a mut Validate<'a>>,
-    pub checkpoints: &'a mut dyn CheckpointSink,
-}
 
 /// Trains until the last epoch, or until validation stops improving, and
 /// leaves the best weights in place. Goes on from the sink's checkpoint where
@@ -36,15 +25,15 @@ pub struct Loop<'a> {
 /// # Errors
 /// A loss that is not finite, a checkpoint that cannot be read or written, a
 /// validation that fails.
-pub fn fit(task: &mut dyn Trainable, mut around: Loop<'_>) -> Result<TrainingSummary> {
-    around.config.validate()?;
+pub fn fit(task: &mut dyn Trainable, mut context: FitContext<'_>) -> Result<TrainingSummary> {
+    context.training.validate()?;
     if task.num_examples() == 0 {
         bail!("there is nothing to train on: no training interaction");
     }
-    let mut run = Run::start(task, &mut around)?;
+    let mut run = Run::start(task, &mut context)?;
     let mut interrupted = false;
     while !run.progress.finished && !interrupted {
-        interrupted = run.epoch(task, &mut around)?;
+        interrupted = run.epoch(task, &mut context)?;
     }
     run.finish(task, interrupted)
 }
@@ -63,11 +52,11 @@ struct Run {
 }
 
 impl Run {
-    fn start(task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<Self> {
-        let config = around.config;
+    fn start(task: &mut dyn Trainable, context: &mut FitContext<'_>) -> Result<Self> {
+        let config = context.training;
         let steps = task.num_examples().div_ceil(config.batch_size);
         let mut optimizer = Optimizer::new(config.optimizer_config());
-        let progress = match around.checkpoints.last()? {
+        let progress = match context.checkpoints.last()? {
             Some(checkpoint) => state::load(&checkpoint, task.params_mut(), &mut optimizer)
                 .context("the checkpoint does not belong to this model and data")?,
             None => Progress::default(),
@@ -75,7 +64,7 @@ impl Run {
         Ok(Self {
             fused: task.fuse(&optimizer)?,
             ahead: false,
-            tape: Tape::training(around.device, config.updates),
+            tape: Tape::training(context.device, config.updates),
             optimizer,
             schedule: config.schedule_config(steps),
             steps,
@@ -85,20 +74,20 @@ impl Run {
     }
 
     /// Trains one epoch, or the rest of it; `true` when it was asked to stop.
-    fn epoch(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<bool> {
+    fn epoch(&mut self, task: &mut dyn Trainable, context: &mut FitContext<'_>) -> Result<bool> {
         let started = Instant::now();
         let epoch = self.progress.epoch;
-        task.begin_epoch(around.seed, epoch);
-        around.observer.on(&Event::EpochStarted {
+        task.begin_epoch(context.seed, epoch);
+        context.observer.on(&Event::EpochStarted {
             epoch: epoch + 1,
-            epochs: around.config.epochs,
+            epochs: context.training.epochs,
             steps: self.steps,
             interactions: task.num_examples(),
         });
-        let first = self.progress.step * around.config.batch_size;
-        let interrupted = self.steps_of(task, around)?;
+        let first = self.progress.step * context.training.batch_size;
+        let interrupted = self.steps_of(task, context)?;
         if interrupted {
-            self.save(task, around)?;
+            self.save(task, context)?;
             return Ok(true);
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -114,13 +103,13 @@ impl Run {
         self.progress.epoch += 1;
         self.progress.step = 0;
         self.progress.loss_sum = 0.0;
-        self.progress.finished = self.progress.epoch == around.config.epochs;
-        self.validate(task, around, &mut record)?;
-        around.checkpoints.append(&record)?;
-        around.observer.on(&Event::EpochFinished(record));
-        let due = self.saved.elapsed() >= Duration::from_secs(around.config.checkpoint_seconds);
+        self.progress.finished = self.progress.epoch == context.training.epochs;
+        self.validate(task, context, &mut record)?;
+        context.checkpoints.append(&record)?;
+        context.observer.on(&Event::EpochFinished(record));
+        let due = self.saved.elapsed() >= Duration::from_secs(context.training.checkpoint_seconds);
         if due || self.progress.finished {
-            self.save(task, around)?;
+            self.save(task, context)?;
         }
         Ok(false)
     }
@@ -130,24 +119,24 @@ impl Run {
         self.schedule.rate(self.optimizer.steps().saturating_sub(1))
     }
 
-    fn steps_of(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<bool> {
+    fn steps_of(&mut self, task: &mut dyn Trainable, context: &mut FitContext<'_>) -> Result<bool> {
         let mut pending = Pending::default();
-        let batch_size = around.config.batch_size;
+        let batch_size = context.training.batch_size;
         while self.progress.step < self.steps {
             let step = self.progress.step;
             let places = step * batch_size..((step + 1) * batch_size).min(task.num_examples());
             let size = places.len();
-            let loss = self.step(task, around, places)?;
+            let loss = self.step(task, context, places)?;
             pending.push(loss, size);
             self.progress.step += 1;
-            let stop = around.observer.stop_requested();
+            let stop = context.observer.stop_requested();
             let read = pending.len() == READ_EVERY || self.progress.step == self.steps || stop;
             let loss = if read {
-                Some(self.read(&mut pending, around.config)?)
+                Some(self.read(&mut pending, context.training)?)
             } else {
                 None
             };
-            around.observer.on(&Event::Step {
+            context.observer.on(&Event::Step {
                 epoch: self.progress.epoch + 1,
                 step: self.progress.step,
                 steps: self.steps,
@@ -164,7 +153,7 @@ impl Run {
     fn step(
         &mut self,
         task: &mut dyn Trainable,
-        around: &Loop<'_>,
+        context: &FitContext<'_>,
         places: Range<usize>,
     ) -> Result<StepLoss> {
         let before = self.optimizer.steps();
@@ -179,7 +168,7 @@ impl Run {
             self.optimizer.count_step();
             return Ok(loss);
         }
-        self.tape.begin(around.seed.indexed("dropout", before));
+        self.tape.begin(context.seed.indexed("dropout", before));
         let loss = task.loss(&mut self.tape, places)?;
         let grads = loss.backward();
         self.optimizer
@@ -215,13 +204,13 @@ impl Run {
     fn validate(
         &mut self,
         task: &mut dyn Trainable,
-        around: &mut Loop<'_>,
+        context: &mut FitContext<'_>,
         record: &mut EpochRecord,
     ) -> Result<()> {
-        let config = around.config;
+        let config = context.training;
         let due = config.validate_every > 0
             && (record.epoch.is_multiple_of(config.validate_every) || self.progress.finished);
-        let Some(validate) = around.validate.as_mut().filter(|_| due) else {
+        let Some(validate) = context.validate.as_mut().filter(|_| due) else {
             return Ok(());
         };
         if std::mem::take(&mut self.ahead) {
@@ -253,7 +242,7 @@ impl Run {
             self.progress.finished = true;
             self.progress.stopped_early = true;
             if let Some(best) = &self.progress.best {
-                around.observer.on(&Event::EarlyStop {
+                context.observer.on(&Event::EarlyStop {
                     epoch: record.epoch,
                     best_epoch: best.epoch,
                     metric: config.validation_metric.clone(),
@@ -264,12 +253,12 @@ impl Run {
         Ok(())
     }
 
-    fn save(&mut self, task: &mut dyn Trainable, around: &mut Loop<'_>) -> Result<()> {
+    fn save(&mut self, task: &mut dyn Trainable, context: &mut FitContext<'_>) -> Result<()> {
         if std::mem::take(&mut self.ahead) {
             task.write_back(&mut self.optimizer)?;
         }
         let state = state::store(&task.params(), &self.optimizer, &self.progress)?;
-        around.checkpoints.save_last(&state)?;
+        context.checkpoints.save_last(&state)?;
         self.saved = Instant::now();
         Ok(())
     }

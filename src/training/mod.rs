@@ -5,7 +5,7 @@ mod fit;
 mod state;
 
 pub use config::TrainingConfig;
-pub use fit::{Loop, READ_EVERY, fit};
+pub use fit::{READ_EVERY, fit};
 
 use crate::event::EpochRecord;
 use crate::kernels::update::Hyper;

@@ -15,7 +15,7 @@ use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
 use crate::tensors::NamedTensors;
-use crate::training::{self, Loop};
+use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor, activation};
 use recommender::Autoencoder;
@@ -65,15 +65,7 @@ pub fn fit(network: Box<dyn Network>, context: FitContext<'_>) -> Result<Fitted>
         seed: context.seed,
         epoch: 0,
     };
-    let around = Loop {
-        config,
-        device: context.device,
-        seed: context.seed,
-        observer: context.observer,
-        validate: context.validate,
-        checkpoints: context.checkpoints,
-    };
-    let summary = training::fit(&mut task, around)?;
+    let summary = training::fit(&mut task, context)?;
     Ok(Fitted {
         model: Box::new(task.model),
         summary,

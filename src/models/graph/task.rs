@@ -11,7 +11,7 @@ use crate::params::Param;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Rng, Seed};
 use crate::tape::{Tape, Updates};
-use crate::training::{self, FusedStep, Loop, StepLoss, Trainable, TrainingConfig};
+use crate::training::{self, FusedStep, StepLoss, Trainable, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
@@ -45,15 +45,7 @@ pub fn fit(mut settings: Settings, context: FitContext<'_>) -> Result<Fitted> {
         gcn: None,
         tensors: None,
     };
-    let around = Loop {
-        config,
-        device: context.device,
-        seed: context.seed,
-        observer: context.observer,
-        validate: context.validate,
-        checkpoints: context.checkpoints,
-    };
-    let summary = training::fit(&mut task, around)?;
+    let summary = training::fit(&mut task, context)?;
     Ok(Fitted {
         model: Box::new(task.recommender),
         summary,

@@ -24,7 +24,7 @@ use crate::device;
 use crate::kernels::als::Settings;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
-use crate::training::{self, Loop};
+use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use pairs::both;
@@ -159,15 +159,7 @@ impl ModelSpec for Spec {
         );
         let model = Ials::new(self.settings(), factors, mean_weight);
         let mut task = Task::new(model, by_user, by_item, &device::host());
-        let around = Loop {
-            config: context.training,
-            device: context.device,
-            seed: context.seed,
-            observer: context.observer,
-            validate: context.validate,
-            checkpoints: context.checkpoints,
-        };
-        let summary = training::fit(&mut task, around)?;
+        let summary = training::fit(&mut task, context)?;
         Ok(Fitted {
             model: Box::new(task.finish()?),
             summary,

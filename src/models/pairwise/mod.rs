@@ -19,7 +19,7 @@ use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use crate::training::{self, FusedStep, Loop, StepLoss, TrainingConfig};
+use crate::training::{self, FusedStep, StepLoss, TrainingConfig};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
 use recommender::{PairRecommender, SCALE};
@@ -225,15 +225,7 @@ pub fn fit(
         seed: context.seed,
         fused: None,
     };
-    let around = Loop {
-        config,
-        device: context.device,
-        seed: context.seed,
-        observer: context.observer,
-        validate: context.validate,
-        checkpoints: context.checkpoints,
-    };
-    let summary = training::fit(&mut task, around)?;
+    let summary = training::fit(&mut task, context)?;
     Ok(Fitted {
         model: Box::new(task.recommender),
         summary,

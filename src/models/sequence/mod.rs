@@ -30,7 +30,7 @@ use crate::kernels::layers::{Graph, Layout, Var};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training::{self, Loop};
+use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use network::Network;
@@ -99,15 +99,7 @@ impl ModelSpec for Spec {
         let network = self.network(train, Some(context.seed), context.device)?;
         let recommender = SequenceRecommender::new(network);
         let mut task = SequenceTask::new(recommender, train, config, context.seed)?;
-        let around = Loop {
-            config,
-            device: context.device,
-            seed: context.seed,
-            observer: context.observer,
-            validate: context.validate,
-            checkpoints: context.checkpoints,
-        };
-        let summary = training::fit(&mut task, around)?;
+        let summary = training::fit(&mut task, context)?;
         Ok(Fitted {
             model: Box::new(task.into_recommender()),
             summary,

@@ -31,7 +31,7 @@ use crate::models::pairwise::Scale;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training::{self, Loop};
+use crate::training;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use recommender::SvdPp;
@@ -181,15 +181,7 @@ impl ModelSpec for Spec {
             biases: self.bias_regularization as f32,
         };
         let mut task = Task::new(model, params, ratings, decays, context.training);
-        let around = Loop {
-            config: context.training,
-            device: context.device,
-            seed: context.seed,
-            observer: context.observer,
-            validate: context.validate,
-            checkpoints: context.checkpoints,
-        };
-        let summary = training::fit(&mut task, around)?;
+        let summary = training::fit(&mut task, context)?;
         Ok(Fitted {
             model: Box::new(task.finish()?),
             summary,
