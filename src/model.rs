@@ -8,7 +8,7 @@ use crate::kernels::top_k::{List, Masks};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{CheckpointSink, TrainingConfig, TrainingSummary};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
 use std::collections::BTreeMap;
 
@@ -27,6 +27,28 @@ impl Query<'_> {
     pub fn is_same(&self, other: &Query<'_>) -> bool {
         self.user == other.user && std::ptr::eq(self.history, other.history)
     }
+
+    /// The history's distinct items in the order of their index, so that what
+    /// is summed over them does not depend on the order of the history.
+    ///
+    /// # Errors
+    /// An item outside the catalog.
+    pub fn distinct_items(&self, num_items: usize) -> Result<Vec<u32>> {
+        let items = distinct(self.history);
+        ensure!(
+            items.last().is_none_or(|&i| (i as usize) < num_items),
+            "a history holds an item outside the catalog of {num_items} items"
+        );
+        Ok(items)
+    }
+}
+
+/// Distinct items, ascending.
+pub fn distinct(history: &[u32]) -> Vec<u32> {
+    let mut items = history.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 /// Something that scores items for queries: every fitted model.
@@ -220,6 +242,16 @@ pub struct FitContext<'a> {
 pub struct Fitted {
     pub model: Box<dyn Recommender>,
     pub summary: TrainingSummary,
+}
+
+impl Fitted {
+    /// A model that took no epochs.
+    pub fn at_once(model: Box<dyn Recommender>) -> Self {
+        Self {
+            model,
+            summary: TrainingSummary::default(),
+        }
+    }
 }
 
 /// A model by name with its parameters, not yet fitted.

@@ -4,7 +4,7 @@
 //! reads it through a [`crate::tape::Tape`], and
 //! [`crate::optim::Optimizer`] updates what the tape recorded.
 
-use crate::seed::Rng;
+use crate::seed::{Rng, Seed};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -67,6 +67,24 @@ impl Param {
             .map(|_| (2.0 * rng.uniform() - 1.0) * limit)
             .collect();
         Self::new(name, shape, values, device)
+    }
+
+    /// Uniform with the limit of Glorot & Bengio (AISTATS 2010), from the stream
+    /// `init/NAME`; without a seed all zero, to be loaded. `fan_in` is most often
+    /// the number of rows.
+    pub fn glorot(
+        name: &str,
+        shape: [usize; 2],
+        fan_in: usize,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Self {
+        let Some(seed) = seed else {
+            return Self::zeros(name, shape, device);
+        };
+        let limit = (6.0 / (fan_in + shape[1]) as f32).sqrt();
+        let mut stream = seed.stream(&format!("init/{name}"));
+        Self::uniform(name, shape, limit, &mut stream, device)
     }
 
     pub fn zeros(name: &str, shape: [usize; 2], device: &Device) -> Self {

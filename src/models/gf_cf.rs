@@ -7,11 +7,9 @@ use crate::kernels::simd::{self, Isa, Job, Lane, flat};
 use crate::kernels::table::Table;
 use crate::linalg::{Sparse, svd};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender};
-use crate::models::item_weights::distinct;
-use crate::models::pure_svd::svd_dim;
+use crate::models::pure_svd::singular_vectors;
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -229,10 +227,7 @@ impl ModelSpec for GfCf {
         let mut rng = context.seed.stream("init");
         let found = svd::leading(&graph.users, &graph.items, self.embedding_dim, &mut rng);
         let model = graph.with_vectors(found.vectors.columns(), found.vectors.values());
-        Ok(Fitted {
-            model: Box::new(model),
-            summary: TrainingSummary::default(),
-        })
+        Ok(Fitted::at_once(Box::new(model)))
     }
 
     fn load(
@@ -241,9 +236,7 @@ impl ModelSpec for GfCf {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let num_items = data.train.num_items;
-        let dim = svd_dim(weights, VECTORS, num_items)?;
-        let vectors = weights.f32(VECTORS, &[num_items, dim])?.to_vec();
+        let (dim, vectors) = singular_vectors(weights, VECTORS, data.train.num_items)?;
         Ok(Box::new(
             graph(data.train, self.alpha).with_vectors(dim, vectors),
         ))
@@ -257,7 +250,7 @@ impl Recommender for Fit {
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
         let width = self.num_items();
-        let histories = queries.par_iter().map(|query| distinct(query, width));
+        let histories = queries.par_iter().map(|query| query.distinct_items(width));
         let histories: Vec<Vec<u32>> = histories.collect::<Result<_>>()?;
         scores
             .par_chunks_mut((QUERIES * width).max(1))

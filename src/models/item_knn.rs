@@ -115,10 +115,7 @@ impl ModelSpec for ItemKnn {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        Ok(Box::new(ItemWeights::from_tensors(
-            weights,
-            data.train.num_items,
-        )?))
+        ItemWeights::loaded(weights, data)
     }
 }
 

@@ -2,9 +2,8 @@
 //! sum of weights from the items of the history to the item.
 
 use crate::linalg::sparse::accumulate;
-use crate::model::{Fitted, Query, Recommender, ScoreForm, SparseRow};
+use crate::model::{Fitted, ModelData, Query, Recommender, ScoreForm, SparseRow};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
@@ -46,12 +45,18 @@ impl ItemWeights {
         }
     }
 
-    /// A model that took no epochs.
+    /// What a model of weights alone is when it is fitted.
     pub fn fitted(self) -> Fitted {
-        Fitted {
-            model: Box::new(self),
-            summary: TrainingSummary::default(),
-        }
+        Fitted::at_once(Box::new(self))
+    }
+
+    /// What it is when it is loaded.
+    ///
+    /// # Errors
+    /// As [`Self::from_tensors`].
+    pub fn loaded(weights: &NamedTensors, data: ModelData<'_>) -> Result<Box<dyn Recommender>> {
+        let model = Self::from_tensors(weights, data.train.num_items)?;
+        Ok(Box::new(model))
     }
 
     /// The items that have a weight from `item`, and the weights.
@@ -88,22 +93,6 @@ impl ItemWeights {
     }
 }
 
-/// The history's distinct items in the order of their index, so that a sum
-/// does not depend on the order of the history.
-///
-/// # Errors
-/// An item outside the catalog.
-pub(super) fn distinct(query: &Query<'_>, num_items: usize) -> Result<Vec<u32>> {
-    let mut items = query.history.to_vec();
-    items.sort_unstable();
-    items.dedup();
-    ensure!(
-        items.last().is_none_or(|&i| (i as usize) < num_items),
-        "a history holds an item outside the catalog of {num_items} items"
-    );
-    Ok(items)
-}
-
 /// Keeps the entries with the largest values of `by`; ties go to the lower
 /// index. What is left has no order.
 pub(super) fn keep_largest(entries: &mut Column, count: usize, by: impl Fn(f32) -> f32) {
@@ -125,7 +114,7 @@ impl Recommender for ItemWeights {
         let rows = scores.par_chunks_mut(self.num_items().max(1));
         queries.par_iter().zip(rows).try_for_each(|(query, row)| {
             row.fill(0.0);
-            for item in distinct(query, self.num_items())? {
+            for item in query.distinct_items(self.num_items())? {
                 let (items, weights) = self.row(item);
                 for (&j, &weight) in items.iter().zip(weights) {
                     row[j as usize] += weight;
@@ -139,7 +128,7 @@ impl Recommender for ItemWeights {
         let pairs = queries.par_iter().zip(items);
         pairs
             .map(|(query, &item)| {
-                let history = distinct(query, self.num_items())?;
+                let history = query.distinct_items(self.num_items())?;
                 let sum = |sum, &i: &u32| sum + self.weight(i, item);
                 Ok(history.iter().fold(0.0, sum))
             })
@@ -151,7 +140,7 @@ impl Recommender for ItemWeights {
     }
 
     fn sparse_scores(&self, query: &Query<'_>, row: &mut SparseRow) -> Result<()> {
-        for item in distinct(query, self.num_items())? {
+        for item in query.distinct_items(self.num_items())? {
             let (items, weights) = self.row(item);
             for (&j, &weight) in items.iter().zip(weights) {
                 row.add(j, weight);

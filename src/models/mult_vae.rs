@@ -10,16 +10,14 @@
 
 use super::ModelEntry;
 use super::autoencoder::{
-    self, Batch, Init, Linear, Network, check, negative_log_likelihood, sample,
+    Batch, Init, Linear, Network, Spec, check, first_layer, negative_log_likelihood, sample,
 };
 use crate::data::interactions::Interactions;
-use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::params;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
-use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -129,8 +127,13 @@ struct Vae {
     output: Linear,
 }
 
-impl VaeSpec {
-    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Box<Vae> {
+impl Spec for VaeSpec {
+    fn network(
+        &self,
+        train: &Interactions,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Box<dyn Network> {
         let init = Init { seed, device };
         let (items, hidden, latent) = (train.num_items, self.hidden_dim, self.latent_dim);
         Box::new(Vae {
@@ -147,8 +150,7 @@ impl VaeSpec {
 
 impl Vae {
     fn encoder(&self, tape: &mut Tape, bags: &Bags, scales: Tensor<2>) -> Tensor<2> {
-        let sums = tape.bag_sums(&self.items, bags) * scales;
-        (sums + tape.param(&self.first_bias)).tanh()
+        first_layer(tape, (&self.items, &self.first_bias), bags, scales)
     }
 }
 
@@ -204,23 +206,6 @@ impl Network for Vae {
     }
 }
 
-impl ModelSpec for VaeSpec {
-    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, Some(context.seed), context.device);
-        autoencoder::fit(network, context)
-    }
-
-    fn load(
-        &self,
-        weights: &NamedTensors,
-        data: ModelData<'_>,
-        device: &Device,
-    ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, None, device);
-        autoencoder::load(network, weights, data, device)
-    }
-}
-
 /// Of the normals from a standard one (Kullback-Leibler), the mean over the
 /// batch.
 fn divergence(mean: Tensor<2>, log_variance: Tensor<2>) -> Tensor<1> {
@@ -237,8 +222,13 @@ struct Dae {
     output: Linear,
 }
 
-impl DaeSpec {
-    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Box<Dae> {
+impl Spec for DaeSpec {
+    fn network(
+        &self,
+        train: &Interactions,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Box<dyn Network> {
         let init = Init { seed, device };
         let (items, latent) = (train.num_items, self.latent_dim);
         Box::new(Dae {
@@ -266,8 +256,7 @@ impl Network for Dae {
     }
 
     fn hidden(&self, tape: &mut Tape, bags: &Bags, scales: Tensor<2>) -> Tensor<2> {
-        let sums = tape.bag_sums(&self.items, bags) * scales;
-        (sums + tape.param(&self.first_bias)).tanh()
+        first_layer(tape, (&self.items, &self.first_bias), bags, scales)
     }
 
     fn loss(&self, tape: &mut Tape, batch: &Batch) -> Tensor<1> {
@@ -278,23 +267,6 @@ impl Network for Dae {
 
     fn dropout(&self, _: usize) -> f64 {
         self.spec.dropout
-    }
-}
-
-impl ModelSpec for DaeSpec {
-    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, Some(context.seed), context.device);
-        autoencoder::fit(network, context)
-    }
-
-    fn load(
-        &self,
-        weights: &NamedTensors,
-        data: ModelData<'_>,
-        device: &Device,
-    ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, None, device);
-        autoencoder::load(network, weights, data, device)
     }
 }
 
@@ -334,8 +306,8 @@ mod tests {
         let (mut tape, batch) = batch_of(spec.network(&train(), Some(Seed(3)), &Device::flex()));
         let loss = host(network.loss(&mut tape, &batch).inner()).unwrap()[0];
         let (items, output) = (
-            network.items.host().unwrap(),
-            network.output.weight.host().unwrap(),
+            network.params()[0].host().unwrap(),
+            network.output().0.host().unwrap(),
         );
         let mut expected = 0.0;
         for history in HISTORIES {

@@ -5,7 +5,6 @@ use crate::data::interactions::Interactions;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -48,10 +47,7 @@ struct Counts {
 impl ModelSpec for Popularity {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let scores = count(context.data.train, self.window_days)?;
-        Ok(Fitted {
-            model: Box::new(Counts { scores }),
-            summary: TrainingSummary::default(),
-        })
+        Ok(Fitted::at_once(Box::new(Counts { scores })))
     }
 
     fn load(

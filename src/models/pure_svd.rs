@@ -6,10 +6,8 @@ use crate::model::{
     FitContext, Fitted, ItemVectors, ModelData, ModelSpec, Query, QueryVectors, Recommender,
     ScoreForm,
 };
-use crate::models::item_weights::distinct;
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -69,10 +67,7 @@ impl ModelSpec for PureSvd {
             dim: found.vectors.columns(),
             vectors: found.vectors.values(),
         };
-        Ok(Fitted {
-            model: Box::new(model),
-            summary: TrainingSummary::default(),
-        })
+        Ok(Fitted::at_once(Box::new(model)))
     }
 
     fn load(
@@ -82,8 +77,7 @@ impl ModelSpec for PureSvd {
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
         let num_items = data.train.num_items;
-        let dim = svd_dim(weights, VECTORS, num_items)?;
-        let vectors = weights.f32(VECTORS, &[num_items, dim])?.to_vec();
+        let (dim, vectors) = singular_vectors(weights, VECTORS, num_items)?;
         Ok(Box::new(Fit {
             num_items,
             dim,
@@ -92,17 +86,23 @@ impl ModelSpec for PureSvd {
     }
 }
 
-/// The number of singular vectors that were found: fewer than asked for where
-/// there are not as many.
+/// The singular vectors of the items as they were saved, and how many were
+/// found: fewer than asked for where there are not as many.
 ///
 /// # Errors
 /// A tensor that is missing or of another catalog.
-pub(super) fn svd_dim(weights: &NamedTensors, name: &str, num_items: usize) -> Result<usize> {
+pub(super) fn singular_vectors(
+    weights: &NamedTensors,
+    name: &str,
+    num_items: usize,
+) -> Result<(usize, Vec<f32>)> {
     let shape = weights.tensors.get(name).map(|t| &t.shape[..]);
-    match shape {
-        Some([rows, dim]) if *rows == num_items => Ok(*dim),
+    let dim = match shape {
+        Some([rows, dim]) if *rows == num_items => *dim,
         other => anyhow::bail!("tensor `{name}` of {num_items} items has the shape {other:?}"),
-    }
+    };
+    let vectors = weights.f32(name, &[num_items, dim])?;
+    Ok((dim, vectors.to_vec()))
 }
 
 impl Fit {
@@ -112,7 +112,7 @@ impl Fit {
 
     fn user_vector(&self, query: &Query<'_>) -> Result<Vec<f32>> {
         let mut sum = vec![0.0; self.dim];
-        for item in distinct(query, self.num_items)? {
+        for item in query.distinct_items(self.num_items)? {
             for (sum, value) in sum.iter_mut().zip(self.row(item)) {
                 *sum += value;
             }

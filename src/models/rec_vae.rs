@@ -20,12 +20,10 @@ use super::autoencoder::{
     self, Batch, Init, Linear, Network, check, negative_log_likelihood, sample,
 };
 use crate::data::interactions::Interactions;
-use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::params;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
-use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
 use encoder::{Encoder, Input, Posterior};
@@ -108,7 +106,18 @@ impl Spec {
         Ok(())
     }
 
-    fn network(&self, train: &Interactions, seed: Option<Seed>, device: &Device) -> Box<RecVae> {
+    fn learns_decoder(&self, epoch: usize) -> bool {
+        epoch % (self.encoder_epochs + self.decoder_epochs) >= self.encoder_epochs
+    }
+}
+
+impl autoencoder::Spec for Spec {
+    fn network(
+        &self,
+        train: &Interactions,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Box<dyn Network> {
         let init = Init { seed, device };
         let shape = [train.num_items, self.hidden_dim, self.latent_dim];
         let encoder = Encoder::new("", shape, init);
@@ -120,10 +129,6 @@ impl Spec {
             earlier,
             output: Linear::new("output", [self.latent_dim, train.num_items], init),
         })
-    }
-
-    fn learns_decoder(&self, epoch: usize) -> bool {
-        epoch % (self.encoder_epochs + self.decoder_epochs) >= self.encoder_epochs
     }
 }
 
@@ -250,23 +255,6 @@ impl Network for RecVae {
         if self.spec.learns_decoder(epoch) {
             self.earlier.copy(&self.encoder);
         }
-    }
-}
-
-impl ModelSpec for Spec {
-    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, Some(context.seed), context.device);
-        autoencoder::fit(network, context)
-    }
-
-    fn load(
-        &self,
-        weights: &NamedTensors,
-        data: ModelData<'_>,
-        device: &Device,
-    ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, None, device);
-        autoencoder::load(network, weights, data, device)
     }
 }
 

@@ -129,10 +129,7 @@ impl ModelSpec for Rp3Beta {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        Ok(Box::new(ItemWeights::from_tensors(
-            weights,
-            data.train.num_items,
-        )?))
+        ItemWeights::loaded(weights, data)
     }
 }
 

@@ -245,10 +245,7 @@ impl ModelSpec for Slim {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        Ok(Box::new(ItemWeights::from_tensors(
-            weights,
-            data.train.num_items,
-        )?))
+        ItemWeights::loaded(weights, data)
     }
 }
 

@@ -7,11 +7,10 @@ use crate::linalg::sparse::Sums;
 use crate::model::{
     FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm, SparseRow,
 };
-use crate::models::item_weights::{Column, distinct};
+use crate::models::item_weights::Column;
 use crate::models::similarity::{self, Measure, Similarity, Space};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -96,10 +95,7 @@ struct Fit {
 
 impl ModelSpec for UserKnn {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        Ok(Fitted {
-            model: Box::new(self.model(context.data.train)),
-            summary: TrainingSummary::default(),
-        })
+        Ok(Fitted::at_once(Box::new(self.model(context.data.train))))
     }
 
     fn load(
@@ -130,7 +126,7 @@ impl Fit {
 
     /// Users and similarities.
     fn nearest(&self, query: &Query<'_>, sums: &mut Sums) -> Result<Column> {
-        let history = distinct(query, self.num_items())?;
+        let history = query.distinct_items(self.num_items())?;
         let length = history.len() as f64;
         let weigh = |item: &u32| self.space.weigh(*item, 1.0, length);
         let weights: Vec<f32> = history.iter().map(weigh).collect();

@@ -9,8 +9,9 @@ pub mod tests;
 
 pub use task::Batch;
 
+use crate::data::interactions::Interactions;
 use crate::device;
-use crate::model::{FitContext, Fitted, ModelData, Recommender};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
@@ -46,30 +47,54 @@ pub trait Network: Send + Sync {
     fn begin_epoch(&mut self, _: usize) {}
 }
 
-/// Fits an autoencoder.
-///
-/// # Errors
-/// What the device cannot hold, and what [`training::fit`] reports.
-pub fn fit(network: Box<dyn Network>, context: FitContext<'_>) -> Result<Fitted> {
-    let (train, config) = (context.data.train, context.training);
-    ensure_fits(
-        network.as_ref(),
-        train.num_items,
-        config.batch_size,
-        context.device,
-    )?;
-    let mut task = Task {
-        model: Autoencoder::new(network, train.num_items, context.device),
-        histories: Histories::new(train),
-        batch_size: config.batch_size,
-        seed: context.seed,
-        epoch: 0,
-    };
-    let summary = training::fit(&mut task, context)?;
-    Ok(Fitted {
-        model: Box::new(task.model),
-        summary,
-    })
+/// An autoencoder by its parameters; this alone makes it a [`ModelSpec`].
+pub trait Spec: Send + Sync {
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(
+        &self,
+        train: &Interactions,
+        seed: Option<Seed>,
+        device: &Device,
+    ) -> Box<dyn Network>;
+}
+
+impl<S: Spec> ModelSpec for S {
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let (train, config) = (context.data.train, context.training);
+        let network = self.network(train, Some(context.seed), context.device);
+        ensure_fits(
+            network.as_ref(),
+            train.num_items,
+            config.batch_size,
+            context.device,
+        )?;
+        let mut task = Task {
+            model: Autoencoder::new(network, train.num_items, context.device),
+            histories: Histories::new(train),
+            batch_size: config.batch_size,
+            seed: context.seed,
+            epoch: 0,
+        };
+        let summary = training::fit(&mut task, context)?;
+        Ok(Fitted {
+            model: Box::new(task.model),
+            summary,
+        })
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let mut network = self.network(data.train, None, device);
+        for param in network.params_mut() {
+            param.load(weights, "")?;
+        }
+        let items = data.train.num_items;
+        Ok(Box::new(Autoencoder::new(network, items, device)))
+    }
 }
 
 fn ensure_fits(
@@ -87,31 +112,6 @@ fn ensure_fits(
     device::ensure_fits(device, &what, 4 * batch_size * num_items)
 }
 
-/// Makes a fitted autoencoder again.
-///
-/// # Errors
-/// Weights that are missing or of another shape.
-pub fn load(
-    mut network: Box<dyn Network>,
-    weights: &NamedTensors,
-    data: ModelData<'_>,
-    device: &Device,
-) -> Result<Box<dyn Recommender>> {
-    for param in network.params_mut() {
-        param.load(weights, "")?;
-    }
-    let items = data.train.num_items;
-    Ok(Box::new(Autoencoder::new(network, items, device)))
-}
-
-/// A user's distinct items.
-pub fn distinct(history: &[u32]) -> Vec<u32> {
-    let mut items = history.to_vec();
-    items.sort_unstable();
-    items.dedup();
-    items
-}
-
 /// Makes parameters, to be trained, or without a seed all zero, to be loaded.
 #[derive(Clone, Copy)]
 pub struct Init<'a> {
@@ -120,14 +120,8 @@ pub struct Init<'a> {
 }
 
 impl Init<'_> {
-    /// Uniform with the limit of Glorot & Bengio (AISTATS 2010).
     pub fn weight(&self, name: &str, shape: [usize; 2]) -> Param {
-        let Some(seed) = self.seed else {
-            return Param::zeros(name, shape, self.device);
-        };
-        let limit = (6.0 / (shape[0] + shape[1]) as f32).sqrt();
-        let mut stream = seed.stream(&format!("init/{name}"));
-        Param::uniform(name, shape, limit, &mut stream, self.device)
+        Param::glorot(name, shape, shape[0], self.seed, self.device)
     }
 
     pub fn bias(&self, name: &str, width: usize) -> Param {
@@ -165,6 +159,17 @@ impl Linear {
     pub fn params_mut(&mut self) -> [&mut Param; 2] {
         [&mut self.weight, &mut self.bias]
     }
+}
+
+/// The first layer of Mult-VAE and Mult-DAE: a sum of the items' rows.
+pub fn first_layer(
+    tape: &mut Tape,
+    (items, bias): (&Param, &Param),
+    bags: &Bags,
+    scales: Tensor<2>,
+) -> Tensor<2> {
+    let sums = tape.bag_sums(items, bags) * scales;
+    (sums + tape.param(bias)).tanh()
 }
 
 /// Minus the multinomial log-likelihood of the batch's items, the mean over

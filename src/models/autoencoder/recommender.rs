@@ -1,14 +1,14 @@
 //! Scores of the catalog from histories.
 
+use super::Network;
 use super::task::scales;
-use super::{Network, distinct};
 use crate::device::{Family, family};
 use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::params::host;
 use crate::tape::{Bags, Tape};
 use crate::tensors::NamedTensors;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 
 /// Scores of a tile of queries and items.
@@ -40,14 +40,9 @@ impl Autoencoder {
     fn hidden(&self, queries: &[Query<'_>]) -> Result<Tensor<2>> {
         let (mut offsets, mut items) = (vec![0], Vec::new());
         for query in queries {
-            items.extend(distinct(query.history));
+            items.extend(query.distinct_items(self.num_items)?);
             offsets.push(items.len());
         }
-        ensure!(
-            items.iter().all(|&item| (item as usize) < self.num_items),
-            "a history holds an item outside the catalog of {} items",
-            self.num_items
-        );
         let mut tape = Tape::inference(&self.device);
         let bags = Bags::new(offsets, items, self.num_items);
         let scales = tape.floats(scales(&bags), [queries.len(), 1]);

@@ -1,10 +1,10 @@
 //! Batches of users.
 
-use super::distinct;
 use super::recommender::Autoencoder;
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
 use crate::model::Recommender;
+use crate::model::distinct;
 use crate::params::Param;
 use crate::seed::{Permutation, Rng, Seed};
 use crate::tape::{Bags, Tape};

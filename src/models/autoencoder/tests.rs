@@ -1,10 +1,11 @@
 //! What tests of the models here share, and tests of batches.
 
+use super::Network;
 use super::recommender::Autoencoder;
 use super::task::{Batch, Histories, Task};
-use super::{Network, distinct};
 use crate::data::interactions::Interactions;
 use crate::event::Silent;
+use crate::model::distinct;
 use crate::model::{FitContext, ModelData, ModelSpec};
 use crate::params::{Param, host};
 use crate::seed::Seed;

@@ -4,7 +4,7 @@ use crate::kernels::simd::{self, Isa, Job, flat};
 use crate::linalg::Symmetric;
 use crate::linalg::symmetric::TILE;
 use crate::model::{Query, Recommender};
-use crate::models::item_weights::{ItemWeights, distinct, keep_largest};
+use crate::models::item_weights::{ItemWeights, keep_largest};
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
@@ -180,7 +180,7 @@ impl Recommender for Dense {
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
         let width = self.num_items();
-        let histories = queries.par_iter().map(|query| distinct(query, width));
+        let histories = queries.par_iter().map(|query| query.distinct_items(width));
         let histories: Vec<Vec<u32>> = histories.collect::<Result<_>>()?;
         let height = queries.len().div_ceil(rayon::current_num_threads()).max(1);
         scores
@@ -195,7 +195,7 @@ impl Recommender for Dense {
         pairs
             .map(|(query, &item)| {
                 let j = item as usize;
-                let history = distinct(query, self.num_items())?;
+                let history = query.distinct_items(self.num_items())?;
                 let others = history.iter().filter(|i| **i != item);
                 let sum: f32 = others.map(|&i| self.inverse.get(i as usize, j)).sum();
                 Ok(sum * self.scale[j])

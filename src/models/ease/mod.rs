@@ -10,7 +10,6 @@ use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::item_weights::ItemWeights;
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
-use crate::training::TrainingSummary;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use dense::Dense;
@@ -133,10 +132,7 @@ impl ModelSpec for Ease {
             train.num_items,
             begun.elapsed().as_secs_f64()
         )));
-        Ok(Fitted {
-            model,
-            summary: TrainingSummary::default(),
-        })
+        Ok(Fitted::at_once(model))
     }
 
     fn load(
@@ -145,10 +141,10 @@ impl ModelSpec for Ease {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let num_items = data.train.num_items;
         if !self.is_dense() {
-            return Ok(Box::new(ItemWeights::from_tensors(weights, num_items)?));
+            return ItemWeights::loaded(weights, data);
         }
+        let num_items = data.train.num_items;
         self.ensure_fits(num_items)?;
         Ok(Box::new(Dense::from_tensors(weights, num_items)?))
     }

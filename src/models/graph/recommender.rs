@@ -64,13 +64,7 @@ impl GraphRecommender {
         )?;
         ensure_fits(device, "the graph", 4 * (nodes + 1 + 2 * graph.num_edges()))?;
         let table = |name: &str, rows: usize| {
-            let shape = [rows, settings.columns];
-            let Some(seed) = seed else {
-                return Param::zeros(name, shape, device);
-            };
-            let limit = (6.0 / (rows + settings.columns) as f32).sqrt();
-            let mut stream = seed.stream(&format!("init/{name}"));
-            Param::uniform(name, shape, limit, &mut stream, device)
+            Param::glorot(name, [rows, settings.columns], rows, seed, device)
         };
         Ok(Self {
             users: table("user_embedding", graph.num_users()),
@@ -126,12 +120,12 @@ impl GraphRecommender {
     }
 
     /// The vector of a query.
-    fn vector(&self, vectors: &Vectors, query: &Query<'_>, to: &mut [f32]) {
+    fn vector(&self, vectors: &Vectors, query: &Query<'_>, to: &mut [f32]) -> Result<()> {
         let (dim, embedded) = (self.dim(), &vectors.embedded);
         if let Some(user) = query.user {
             let at = user.0 as usize * dim;
             to.copy_from_slice(&embedded.users[at..at + dim]);
-            return;
+            return Ok(());
         }
         let first = self.graph.num_users();
         let known = |item: &u32| {
@@ -139,12 +133,11 @@ impl GraphRecommender {
                 .scale(self.graph.rows()[first + *item as usize] as usize)
                 > 0.0
         };
-        let mut items: Vec<u32> = query.history.iter().copied().filter(known).collect();
-        items.sort_unstable();
-        items.dedup();
+        let mut items = query.distinct_items(self.graph.num_items())?;
+        items.retain(known);
         if items.is_empty() {
             to.copy_from_slice(&vectors.average);
-            return;
+            return Ok(());
         }
         let scale = (items.len() as f32).powf(-0.5);
         to.fill(0.0);
@@ -154,6 +147,7 @@ impl GraphRecommender {
                 .zip(passed_on)
                 .for_each(|(to, x)| *to += scale * x);
         }
+        Ok(())
     }
 
     fn all_vectors(&self, queries: &[Query<'_>]) -> Result<Vec<f32>> {
@@ -161,7 +155,7 @@ impl GraphRecommender {
         let mut all = vec![0.0; queries.len() * self.dim()];
         let rows = all.par_chunks_mut(self.dim());
         rows.zip(queries)
-            .for_each(|(row, query)| self.vector(vectors, query, row));
+            .try_for_each(|(row, query)| self.vector(vectors, query, row))?;
         Ok(all)
     }
 
@@ -213,12 +207,12 @@ impl Recommender for GraphRecommender {
         let scores = pairs.map_init(
             || vec![0.0; dim],
             |user, (query, &item)| {
-                self.vector(vectors, query, user);
+                self.vector(vectors, query, user)?;
                 let item = &vectors.embedded.items[item as usize * dim..][..dim];
-                user.iter().zip(item).map(|(u, i)| u * i).sum()
+                Ok(user.iter().zip(item).map(|(u, i)| u * i).sum())
             },
         );
-        Ok(scores.collect())
+        scores.collect()
     }
 
     fn score_form(&self) -> Result<ScoreForm> {

@@ -6,7 +6,7 @@ use crate::kernels::table::Table;
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -107,7 +107,7 @@ impl Ials {
         let histories: Vec<Vec<u32>> = queries
             .iter()
             .filter(|query| query.user.is_none())
-            .map(|query| self.distinct(query.history))
+            .map(|query| query.distinct_items(self.num_items()))
             .collect::<Result<_>>()?;
         let solved = self.solve(&histories);
         let mut solved = solved.chunks_exact(dim);
@@ -119,18 +119,6 @@ impl Ials {
             });
         }
         Ok(vectors)
-    }
-
-    fn distinct(&self, history: &[u32]) -> Result<Vec<u32>> {
-        let mut items = history.to_vec();
-        items.sort_unstable();
-        items.dedup();
-        let num_items = self.num_items();
-        ensure!(
-            items.last().is_none_or(|&i| (i as usize) < num_items),
-            "a history holds an item outside the catalog of {num_items} items"
-        );
-        Ok(items)
     }
 
     fn solve(&self, histories: &[Vec<u32>]) -> Vec<f32> {

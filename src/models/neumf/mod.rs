@@ -216,7 +216,7 @@ impl Spec {
         let gmf = self.kind.gmf.then(|| Gmf {
             users: table("gmf_user_embedding", users, p.embedding_dim),
             items: table("gmf_item_embedding", items, p.embedding_dim),
-            output: glorot(
+            output: Param::glorot(
                 "gmf_output",
                 [p.embedding_dim, 1],
                 p.embedding_dim,
@@ -230,15 +230,15 @@ impl Spec {
             Mlp {
                 users: table("mlp_user_embedding", users, dim),
                 items: table("mlp_item_embedding", items, dim),
-                first_user: glorot("mlp_first_user", [dim, first], 2 * dim, seed, device),
-                first_item: glorot("mlp_first_item", [dim, first], 2 * dim, seed, device),
+                first_user: Param::glorot("mlp_first_user", [dim, first], 2 * dim, seed, device),
+                first_item: Param::glorot("mlp_first_item", [dim, first], 2 * dim, seed, device),
                 first_bias: Param::zeros("mlp_first_bias", [1, first], device),
                 layers: p
                     .hidden
                     .windows(2)
                     .enumerate()
                     .map(|(i, w)| {
-                        let weight = glorot(
+                        let weight = Param::glorot(
                             &format!("mlp_{}_weight", i + 2),
                             [w[0], w[1]],
                             w[0],
@@ -251,7 +251,7 @@ impl Spec {
                         )
                     })
                     .collect(),
-                output: glorot("mlp_output", [last, 1], last, seed, device),
+                output: Param::glorot("mlp_output", [last, 1], last, seed, device),
                 dropout: p.dropout,
             }
         });
@@ -290,27 +290,6 @@ impl Spec {
         }
         Ok(())
     }
-}
-
-/// Uniform with the limit of Glorot & Bengio (AISTATS 2010).
-fn glorot(
-    name: &str,
-    shape: [usize; 2],
-    fan_in: usize,
-    seed: Option<Seed>,
-    device: &Device,
-) -> Param {
-    let Some(seed) = seed else {
-        return Param::zeros(name, shape, device);
-    };
-    let limit = (6.0 / (fan_in + shape[1]) as f32).sqrt();
-    Param::uniform(
-        name,
-        shape,
-        limit,
-        &mut seed.stream(&format!("init/{name}")),
-        device,
-    )
 }
 
 impl ModelSpec for Spec {

@@ -22,7 +22,7 @@ use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, StepLoss, TrainingConfig};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
-use recommender::{PairRecommender, SCALE};
+use recommender::PairRecommender;
 use std::ops::Range;
 use std::sync::Arc;
 use task::PairTask;
@@ -269,14 +269,8 @@ pub fn load(
     for param in network.params_mut() {
         param.load(weights, "")?;
     }
-    let scale = if weights.tensors.contains_key(SCALE) {
-        let s = weights.f32(SCALE, &[4])?;
-        Some(Scale {
-            mean: s[0],
-            deviation: s[1],
-            lowest: s[2],
-            highest: s[3],
-        })
+    let scale = if Scale::is_in(weights) {
+        Some(Scale::load(weights)?)
     } else {
         None
     };

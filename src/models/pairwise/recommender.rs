@@ -50,9 +50,31 @@ impl Scale {
     pub fn normalized(&self, rating: f32) -> f32 {
         (rating - self.mean) / self.deviation
     }
+
+    /// Whether a model was saved with a scale.
+    pub fn is_in(weights: &NamedTensors) -> bool {
+        weights.tensors.contains_key(SCALE)
+    }
+
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub fn load(weights: &NamedTensors) -> Result<Self> {
+        let s = weights.f32(SCALE, &[4])?;
+        Ok(Self {
+            mean: s[0],
+            deviation: s[1],
+            lowest: s[2],
+            highest: s[3],
+        })
+    }
+
+    pub fn store(&self, weights: &mut NamedTensors) {
+        let values = vec![self.mean, self.deviation, self.lowest, self.highest];
+        weights.insert_f32(SCALE, &[4], values);
+    }
 }
 
-pub const SCALE: &str = "rating_scale";
+const SCALE: &str = "rating_scale";
 
 /// A fitted network with what serving needs of the training data.
 pub struct PairRecommender {
@@ -219,8 +241,8 @@ impl Recommender for PairRecommender {
         for param in self.network.params() {
             param.store(&mut weights, "")?;
         }
-        if let Some(s) = self.scale {
-            weights.insert_f32(SCALE, &[4], vec![s.mean, s.deviation, s.lowest, s.highest]);
+        if let Some(scale) = self.scale {
+            scale.store(&mut weights);
         }
         Ok(weights)
     }

@@ -80,8 +80,6 @@ impl Default for Spec {
     }
 }
 
-const SCALE: &str = "rating_scale";
-
 /// The tables, in the order of [`params_of`].
 const TABLES: [&str; 3] = ["user_embedding", "item_embedding", "implicit_embedding"];
 
@@ -198,17 +196,10 @@ impl ModelSpec for Spec {
         for param in &mut params {
             param.load(weights, "")?;
         }
-        let s = weights.f32(SCALE, &[4])?;
-        let scale = Scale {
-            mean: s[0],
-            deviation: s[1],
-            lowest: s[2],
-            highest: s[3],
-        };
         Ok(Box::new(SvdPp::new(
             factors_of(&params)?,
             rated(data.train),
-            scale,
+            Scale::load(weights)?,
             self.embedding_dim,
         )))
     }

@@ -1,13 +1,13 @@
 //! Predictions of ratings.
 
-use super::{SCALE, TABLES};
+use super::TABLES;
 use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat};
 use crate::kernels::svdpp::{Factors, Rated, add_implicit};
 use crate::kernels::table::Table;
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::models::pairwise::Scale;
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rayon::prelude::*;
 
 /// The fitted model.
@@ -38,7 +38,7 @@ impl SvdPp {
     fn whole(&self, query: &Query<'_>) -> Result<Whole> {
         let items = &self.factors.items;
         let mut vector = vec![Lane::ZERO; items.per_row()];
-        let mut history;
+        let history;
         let (rated, bias) = match query.user {
             Some(user) => {
                 vector.copy_from_slice(self.factors.users.row(user.0));
@@ -46,14 +46,7 @@ impl SvdPp {
                 (self.rated.of(user.0), bias)
             }
             None => {
-                history = query.history.to_vec();
-                history.sort_unstable();
-                history.dedup();
-                let num_items = self.num_items();
-                ensure!(
-                    history.last().is_none_or(|&i| (i as usize) < num_items),
-                    "a history holds an item outside the catalog of {num_items} items"
-                );
+                history = query.distinct_items(self.num_items())?;
                 (&history[..], 0.0)
             }
         };
@@ -185,8 +178,7 @@ impl Recommender for SvdPp {
         for (name, biases) in [("user_bias", user_biases), ("item_bias", item_biases)] {
             weights.insert_f32(name, &[biases.len(), 1], biases.clone());
         }
-        let s = self.scale;
-        weights.insert_f32(SCALE, &[4], vec![s.mean, s.deviation, s.lowest, s.highest]);
+        self.scale.store(&mut weights);
         Ok(weights)
     }
 }
