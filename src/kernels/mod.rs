@@ -5,6 +5,7 @@
 pub mod als;
 pub mod catalog;
 pub mod contrast;
+pub mod eigen;
 pub mod gcn;
 pub mod gemm;
 #[cfg(feature = "wgpu")]

@@ -186,11 +186,7 @@ pub trait Job {
 pub fn run<J: Job>(job: J) -> J::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("fma")
-        {
+        if x86::has_avx512() {
             // SAFETY: the machine was just asked.
             return unsafe { avx512(job) };
         }
@@ -237,6 +233,16 @@ pub fn add_scaled<S: Isa>(to: &mut [Lane], factor: f32, row: &[Lane]) {
     let factor = S::splat(factor);
     for (to, row) in to.iter_mut().zip(row) {
         S::store(S::madd(factor, S::load(row), S::load(to)), to);
+    }
+}
+
+/// `to += row`
+#[inline(always)]
+pub fn add(to: &mut [Lane], row: &[Lane]) {
+    for (to, row) in to.iter_mut().zip(row) {
+        for (to, x) in to.0.iter_mut().zip(&row.0) {
+            *to += x;
+        }
     }
 }
 
@@ -302,6 +308,15 @@ pub fn ln(x: f32) -> f32 {
     let p = p * r + 3.333_333e-1;
     let square = r * r;
     r - 0.5 * square + p * r * square + exponent as f32 * std::f32::consts::LN_2
+}
+
+/// `ln(1 + e^x)` and its derivative, the logistic function of `x`.
+#[inline(always)]
+pub fn softplus(x: f32) -> (f32, f32) {
+    let small = exp(-x.abs());
+    let logistic = 1.0 / (1.0 + small);
+    let value = x.max(0.0) + ln(1.0 + small);
+    (value, if x >= 0.0 { logistic } else { small * logistic })
 }
 
 /// Asks for a row that will be used soon.

@@ -3,7 +3,6 @@
 //! matrices, and the leading singular vectors of large sparse ones.
 
 pub mod cholesky;
-pub mod eigen;
 mod inverse;
 mod memory;
 mod packed;

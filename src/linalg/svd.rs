@@ -1,9 +1,9 @@
 //! The leading right singular vectors of a large sparse matrix.
 
 use super::cholesky::Cholesky;
-use super::eigen::{Eigen, eigen};
 use super::sparse::Sparse;
 use super::tall::Tall;
+use crate::kernels::eigen::{Eigen, eigen};
 use crate::seed::Rng;
 
 /// Columns beyond the rank that is asked for: the more, the faster the last
@@ -20,9 +20,6 @@ const TOLERANCE: f64 = 1e-5;
 const MAX_GROWTH: f64 = 1e4;
 
 const MAX_DEGREE: usize = 6;
-
-/// What may be left off the diagonal of a matrix that comes from float32.
-const REST: f64 = 1e-10;
 
 /// Directions with less of the whole than this are rounding.
 const NEGLIGIBLE: f64 = 1e-6;
@@ -91,7 +88,7 @@ fn settled(old: &[f64], new: &[f64], rank: usize) -> bool {
 /// orthonormal basis.
 fn ritz(basis: &Tall, matrix: &Sparse) -> Leading {
     let gram = basis.left_multiplied(matrix).gram();
-    let Eigen { values, vectors } = eigen(gram, basis.columns(), REST);
+    let Eigen { values, vectors } = eigen(gram, basis.columns());
     Leading {
         singular_values: values.iter().map(|v| v.max(0.0).sqrt()).collect(),
         vectors: basis.right_multiplied(&vectors),
@@ -126,7 +123,7 @@ fn orthonormal(block: Tall) -> Tall {
         }
         return block.right_multiplied(&turned);
     }
-    let Eigen { values, vectors } = eigen(gram, size, REST);
+    let Eigen { values, vectors } = eigen(gram, size);
     let largest = values.first().copied().unwrap_or(0.0);
     let mut turned = Vec::with_capacity(vectors.len());
     for (value, vector) in values.iter().zip(vectors.chunks_exact(size.max(1))) {
@@ -166,7 +163,6 @@ fn filtered(basis: Tall, values: &[f64], apply: &impl Fn(&Tall) -> Tall) -> Tall
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::eigen::EXACT;
     use crate::linalg::symmetric::tests::random;
     use crate::seed::Seed;
 
@@ -180,7 +176,7 @@ mod tests {
                 }
             }
         }
-        eigen(gram, columns, EXACT)
+        eigen(gram, columns)
     }
 
     fn assert_leading(matrix: &Sparse, columns: usize, rank: usize, expected: usize) {

@@ -273,7 +273,7 @@ impl Recommender for Fit {
 mod tests {
     use super::*;
     use crate::event::Silent;
-    use crate::linalg::eigen::{EXACT, eigen};
+    use crate::kernels::eigen::eigen;
     use crate::seed::Seed;
     use crate::training::{MemorySink, TrainingConfig};
 
@@ -335,7 +335,7 @@ mod tests {
                 }
             }
         }
-        let exact = eigen(gram.clone(), ITEMS, EXACT);
+        let exact = eigen(gram.clone(), ITEMS);
         let history = [101u32, 5, 101, 279];
         let query = Query {
             user: None,

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::data::interactions::Interactions;
     use crate::event::Silent;
-    use crate::linalg::eigen::{EXACT, eigen};
+    use crate::kernels::eigen::eigen;
     use crate::seed::Seed;
     use crate::training::{MemorySink, TrainingConfig};
 
@@ -213,7 +213,7 @@ mod tests {
                 }
             }
         }
-        let exact = eigen(gram, 5, EXACT);
+        let exact = eigen(gram, 5);
         let query = Query {
             user: None,
             history: &[3, 0, 3],

@@ -12,8 +12,8 @@
 //!
 //! has `n` equations instead, and is the same solution.
 
-use super::eigen::Decompose;
 use super::{Observed, Scratch, Settings};
+use crate::kernels::eigen::eigen;
 use crate::kernels::gemm::{Left, add_product, add_upper};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add_scaled, flat, flat_mut};
 use crate::kernels::table::Table;
@@ -42,10 +42,7 @@ impl Rotated {
         let stride = per_row * WIDTH;
         let numbers = flat(gram).chunks_exact(stride);
         let matrix = numbers.flat_map(|row| row[..dim].iter().map(|&x| f64::from(x)));
-        let eigen = simd::run(Decompose {
-            n: dim,
-            matrix: matrix.collect(),
-        });
+        let eigen = eigen(matrix.collect(), dim);
         let mut vectors = vec![Lane::ZERO; dim * per_row];
         let mut transposed = vec![Lane::ZERO; dim * per_row];
         for k in 0..dim {

@@ -17,7 +17,6 @@
 
 mod blocks;
 mod cholesky;
-mod eigen;
 mod exact;
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,7 @@ mod tests;
 pub use full::{Full, transpose};
 pub use sampled::{Goal, Sampled};
 
-use crate::kernels::layers::add;
-use crate::kernels::simd::Lane;
+use crate::kernels::simd::{Lane, add};
 
 /// Gradients of the rows of a table, which remembers those that have one.
 #[derive(Clone, Debug, Default)]

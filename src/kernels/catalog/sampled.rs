@@ -2,7 +2,9 @@
 
 use super::RowGradients;
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
-use crate::kernels::simd::{Isa, Job, Lane, WIDTH, add_scaled, dot, exp, flat, flat_mut, largest};
+use crate::kernels::simd::{
+    Isa, Job, Lane, WIDTH, add_scaled, dot, exp, flat, flat_mut, largest, softplus,
+};
 use crate::kernels::table::Table;
 
 /// What a row's scores are judged by.
@@ -85,18 +87,13 @@ impl Goal {
                 let mut sum = Lane::ZERO;
                 for lane in negatives {
                     for i in 0..WIDTH {
-                        let x = lane.0[i];
-                        let power = exp(-x.abs());
-                        sum.0[i] += x.max(0.0) + crate::kernels::simd::ln(1.0 + power);
-                        let s = if x >= 0.0 { 1.0 } else { power } / (1.0 + power);
-                        lane.0[i] = s * scale * share;
+                        let (loss, slope) = softplus(lane.0[i]);
+                        sum.0[i] += loss;
+                        lane.0[i] = slope * scale * share;
                     }
                 }
-                let x = *positive;
-                let power = exp(-x.abs());
-                let own = (-x).max(0.0) + (1.0 + power).ln();
-                let s = if x >= 0.0 { power } else { 1.0 } / (1.0 + power);
-                *positive = -beta * s * scale * share;
+                let (own, slope) = softplus(-*positive);
+                *positive = -beta * slope * scale * share;
                 (beta * own + sum.sum()) * share
             }
         }

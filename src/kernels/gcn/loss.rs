@@ -2,7 +2,7 @@
 
 use super::{Batch, Gcn, Settings, Space, View, Views};
 use crate::kernels::mf::Goal;
-use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot};
+use crate::kernels::simd::{self, Isa, Job, Lane, add, add_scaled, dot};
 use crate::kernels::table::Table;
 use rayon::prelude::*;
 
@@ -205,8 +205,6 @@ fn contrast(
 fn add_rows(to: &mut [Lane], slots: &[u32], rows: &[Lane], per_row: usize) {
     for (&slot, row) in slots.iter().zip(rows.chunks_exact(per_row)) {
         let to = &mut to[slot as usize * per_row..][..per_row];
-        for (to, lane) in to.iter_mut().zip(row) {
-            to.0.iter_mut().zip(&lane.0).for_each(|(to, x)| *to += x);
-        }
+        add(to, row);
     }
 }

@@ -6,10 +6,9 @@
 //! All sequences of a graph take a step together, the longest first, so that
 //! those still going are the first ones.
 
-use super::linear::add;
 use super::pointwise::{sigmoid, tanh};
 use super::{Back, Graph, Op, Var, Weight, multiply, multiply_transposed};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add};
 
 /// What the state goes through, `[d, 3 d]` and `[1, 3 d]`.
 #[derive(Clone, Copy, Debug, PartialEq)]

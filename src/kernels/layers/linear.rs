@@ -1,7 +1,7 @@
 //! `y = x W + b`, and the rows of a table that is added by place.
 
 use super::{Back, Graph, Op, Var, Weight, multiply, multiply_transposed};
-use crate::kernels::simd::{Lane, WIDTH};
+use crate::kernels::simd::{Lane, add};
 
 struct Linear {
     x: Var,
@@ -44,15 +44,6 @@ impl Op for Linear {
 fn add_rows(to: &mut [Lane], rows: &[Lane]) {
     for row in rows.chunks_exact(to.len()) {
         add(to, row);
-    }
-}
-
-/// `to += row`
-pub fn add(to: &mut [Lane], row: &[Lane]) {
-    for (to, row) in to.iter_mut().zip(row) {
-        for i in 0..WIDTH {
-            to.0[i] += row.0[i];
-        }
     }
 }
 

@@ -20,7 +20,6 @@ mod tests;
 pub use attention::{Attend, Kernel};
 pub use gru::GruWeights;
 pub use layout::{Entry, Init, Layout, Weight, Weights};
-pub use linear::add;
 pub use norm::Norm;
 pub use pointwise::Activation;
 

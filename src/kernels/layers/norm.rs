@@ -2,7 +2,7 @@
 //! Sennrich, NeurIPS 2019).
 
 use super::{Back, Graph, Op, Var, Weight};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add_scaled, dot};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add, add_scaled, dot};
 
 /// Keeps divisions finite.
 const EPSILON: f32 = 1e-5;
@@ -103,7 +103,7 @@ impl Op for Normed {
         if let Some(shift) = self.norm.shift {
             let to = back.weight(shift);
             for row in above.chunks_exact(width) {
-                super::linear::add(to, row);
+                add(to, row);
             }
         }
         let mut to_scale = vec![Lane::ZERO; width];
@@ -116,7 +116,7 @@ impl Op for Normed {
             to_scale: &mut to_scale,
             to: back.rows(self.x),
         });
-        super::linear::add(back.weight(self.norm.scale), &to_scale);
+        add(back.weight(self.norm.scale), &to_scale);
     }
 }
 

@@ -1,9 +1,8 @@
 //! Layers that look at one number at a time: activations, sums, products,
 //! dropout.
 
-use super::linear::add;
 use super::{Back, Graph, Op, Var};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, exp};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add, exp};
 use crate::seed::{BLOCKS, Rng};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,7 @@
 //! Rows moved to later places: what a causal convolution looks at.
 
-use super::linear::add;
 use super::{Back, Graph, Op, Var};
-use crate::kernels::simd::Lane;
+use crate::kernels::simd::{Lane, add};
 
 struct Shift {
     x: Var,

@@ -1,6 +1,6 @@
 //! The losses of one example and their derivatives by its scores.
 
-use crate::kernels::simd::{exp, ln};
+use crate::kernels::simd::{exp, ln, softplus};
 
 /// What a step minimizes: the mean of [`crate::losses`] over a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,15 +79,6 @@ fn bpr_pairs(scores: &mut [f32], scale: f32) -> f32 {
         pair[1] = scale * slope;
     }
     values.iter().sum()
-}
-
-/// `ln(1 + e^x)` and its derivative, the logistic function of `x`.
-#[inline(always)]
-fn softplus(x: f32) -> (f32, f32) {
-    let small = exp(-x.abs());
-    let logistic = 1.0 / (1.0 + small);
-    let value = x.max(0.0) + ln(1.0 + small);
-    (value, if x >= 0.0 { logistic } else { small * logistic })
 }
 
 #[inline(always)]

@@ -9,6 +9,8 @@
 //! where `r` is the largest `|b| / |v|` of the catalog.
 
 use super::{GROUP, LANES, PANEL};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::simd::x86;
 use crate::kernels::simd::{Lane, WIDTH, flat_mut, prefetch};
 use rayon::prelude::*;
 
@@ -226,12 +228,7 @@ impl CoarseGroup {
 /// Whether the machine has the instructions.
 fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma");
+    return x86::has_avx512() && is_x86_feature_detected!("avx512vnni");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }

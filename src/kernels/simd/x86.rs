@@ -105,6 +105,15 @@ impl Isa for Avx2 {
     }
 }
 
+/// Whether the machine has all that [`Avx512`] takes.
+pub fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+}
+
 /// AVX-512F. As [`Avx2`], only where the machine has it.
 #[derive(Clone, Copy)]
 pub struct Avx512;

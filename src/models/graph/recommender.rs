@@ -41,6 +41,8 @@ struct Vectors {
     embedded: Embedded,
     /// The mean over the users with interactions.
     average: Vec<f32>,
+    /// The items' vectors as columns, for scores in tiles.
+    columns: OnceLock<Tensor<2>>,
 }
 
 impl GraphRecommender {
@@ -116,7 +118,11 @@ impl GraphRecommender {
         }
         let average = average.iter().map(|a| (a / f64::max(users, 1.0)) as f32);
         let average = average.collect();
-        Ok(self.vectors.get_or_init(|| Vectors { embedded, average }))
+        Ok(self.vectors.get_or_init(|| Vectors {
+            embedded,
+            average,
+            columns: OnceLock::new(),
+        }))
     }
 
     /// The vector of a query.
@@ -168,9 +174,11 @@ impl GraphRecommender {
     fn tiles(&self, queries: &[Query<'_>]) -> Result<impl Iterator<Item = Tensor<2>>> {
         let height = self.tile_height();
         let users = self.all_vectors(queries)?;
-        let items = self
-            .on_device(self.vectors()?.embedded.items.clone())
-            .transpose();
+        let vectors = self.vectors()?;
+        let items = vectors.columns.get_or_init(|| {
+            let rows = vectors.embedded.items.clone();
+            self.on_device(rows).transpose()
+        });
         let tiles: Vec<Vec<f32>> = users
             .chunks(height * self.dim())
             .map(<[f32]>::to_vec)

@@ -2,7 +2,8 @@
 
 use crate::data::interactions::Interactions;
 use crate::kernels::als::Pairs;
-use anyhow::{Result, ensure};
+use crate::linalg::Sparse;
+use anyhow::{Result, bail, ensure};
 
 /// Each distinct pair once, by user and by item, and the mean of their
 /// confidences: 1, or the sum of a pair's weights.
@@ -10,73 +11,33 @@ use anyhow::{Result, ensure};
 /// # Errors
 /// Weights that are asked for and not there, or not above 0.
 pub fn both(train: &Interactions, weighted: bool) -> Result<(Pairs, Pairs, f32)> {
-    let weights = train.weights.as_deref().filter(|_| weighted);
     ensure!(
-        !weighted || weights.is_some(),
+        !weighted || train.weights.is_some(),
         "weighted = true needs a rating or weight column, which this data does not have: \
          set weighted = false"
     );
-    let mut by_user = Pairs {
-        offsets: vec![0],
-        others: Vec::with_capacity(train.len()),
-        roots: weighted.then(|| Vec::with_capacity(train.len())),
-    };
-    let mut total = 0.0;
-    let mut row: Vec<(u32, f32)> = Vec::new();
-    for ends in train.offsets.windows(2) {
-        let weight = |position: usize| weights.map_or(1.0, |w| w[position]);
-        row.clear();
-        row.extend((ends[0]..ends[1]).map(|p| (train.items[p], weight(p))));
-        row.sort_by_key(|&(item, _)| item);
-        for same in row.chunk_by(|a, b| a.0 == b.0) {
-            by_user.others.push(same[0].0);
-            if let Some(roots) = &mut by_user.roots {
-                let sum: f32 = same.iter().map(|&(_, w)| w).sum();
-                ensure!(
-                    sum > 0.0 && sum.is_finite(),
-                    "weighted = true needs weights above 0, and a pair has {sum}"
-                );
-                total += f64::from(sum);
-                roots.push(sum.sqrt());
-            }
-        }
-        by_user.offsets.push(by_user.others.len());
+    let by_user = Sparse::from_interactions(train, weighted);
+    if weighted
+        && let Some(sum) = by_user
+            .values
+            .iter()
+            .find(|&&sum| !(sum > 0.0 && sum.is_finite()))
+    {
+        bail!("weighted = true needs weights above 0, and a pair has {sum}");
     }
+    let total: f64 = by_user.values.iter().map(|&sum| f64::from(sum)).sum();
     let mean = if weighted && !by_user.is_empty() {
         total / by_user.len() as f64
     } else {
         1.0
     };
-    let by_item = transposed(&by_user, train.num_items);
-    Ok((by_user, by_item, mean as f32))
-}
-
-fn transposed(pairs: &Pairs, num_others: usize) -> Pairs {
-    let mut offsets = vec![0usize; num_others + 1];
-    for &other in &pairs.others {
-        offsets[other as usize + 1] += 1;
-    }
-    for row in 0..num_others {
-        offsets[row + 1] += offsets[row];
-    }
-    let mut next = offsets.clone();
-    let mut others = vec![0; pairs.len()];
-    let mut roots = pairs.roots.as_ref().map(|_| vec![0.0; pairs.len()]);
-    for (row, ends) in (0..).zip(pairs.offsets.windows(2)) {
-        for position in ends[0]..ends[1] {
-            let place = &mut next[pairs.others[position] as usize];
-            others[*place] = row;
-            if let (Some(to), Some(from)) = (&mut roots, &pairs.roots) {
-                to[*place] = from[position];
-            }
-            *place += 1;
-        }
-    }
-    Pairs {
-        offsets,
-        others,
-        roots,
-    }
+    let by_item = by_user.transposed(train.num_items);
+    let pairs = |matrix: Sparse| Pairs {
+        offsets: matrix.offsets,
+        others: matrix.columns,
+        roots: weighted.then(|| matrix.values.into_iter().map(f32::sqrt).collect()),
+    };
+    Ok((pairs(by_user), pairs(by_item), mean as f32))
 }
 
 #[cfg(test)]

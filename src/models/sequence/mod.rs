@@ -16,6 +16,7 @@ pub mod gru4rec;
 pub mod hstu;
 mod network;
 pub mod nextitnet;
+mod part;
 mod recommender;
 pub mod sasrec;
 mod setup;
@@ -23,6 +24,7 @@ mod step;
 mod task;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use crate::data::interactions::Interactions;
 use crate::device;

@@ -1,14 +1,15 @@
 //! A training step: graphs of some windows each in parallel, then the updates.
 
 use super::Body;
-use super::examples::Example;
 use super::network::{Host, Network};
+use super::part::{Part, divide};
 use super::setup::{NegativesFor, Setup};
+use super::updates::{AddUp, Segment, Squares, UpdateDense, UpdateRows};
 use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
-use crate::kernels::layers::{DropoutStream, Graph, Weights, add};
+use crate::kernels::layers::{DropoutStream, Graph, Weights};
 use crate::kernels::mf::{SharedSide, Side};
-use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat_mut};
-use crate::kernels::update::{Hyper, update_row};
+use crate::kernels::simd::{self, Lane, add};
+use crate::kernels::update::Hyper;
 use crate::optim::{Optimizer, num_states};
 use crate::sampling::NegativeSampler;
 use crate::seed::Rng;
@@ -24,10 +25,6 @@ const SEGMENT_BYTES: usize = 512 << 20;
 
 /// Item rows that a thread updates at a time.
 const ROWS: usize = 64;
-
-/// Sequences of a cloze task of which one has its last item masked, as it is
-/// when a history is served, and no other.
-const LAST_ALONE: u32 = 11;
 
 /// Weights, the optimizer's states, and the memory of a step.
 pub struct Trainer {
@@ -46,12 +43,6 @@ pub struct Trainer {
     /// Whether rows without a gradient are updated, too.
     all_rows: bool,
     gradient_clip: f64,
-}
-
-#[derive(Clone)]
-struct Segment {
-    items: RowGradients,
-    dense: Vec<Lane>,
 }
 
 /// What a step trains on.
@@ -73,80 +64,6 @@ pub struct Negatives<'a> {
     pub count: usize,
     /// See [`Sampled::log_expected`].
     pub log_expected: Option<&'a [f32]>,
-}
-
-/// Some sequences that go through the network in one graph.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Part {
-    /// Items that the network reads.
-    inputs: Vec<u32>,
-    /// Where each sequence begins, and where the last one ends.
-    bounds: Vec<usize>,
-    /// Rows that predict, and what.
-    rows: Vec<u32>,
-    targets: Vec<u32>,
-    /// User, the epoch's first place, and number of predictions of each
-    /// sequence.
-    sequences: Vec<(u32, u64, usize)>,
-}
-
-impl Part {
-    pub fn is_empty(&self) -> bool {
-        self.sequences.is_empty()
-    }
-
-    /// Rows so far.
-    pub fn len(&self) -> usize {
-        self.inputs.len()
-    }
-
-    pub fn predictions(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// Adds a sequence of which every place predicts the next item.
-    pub fn push_next(&mut self, example: &Example<'_>) {
-        let count = example.items.len() - 1;
-        let first = self.len() as u32;
-        self.inputs.extend_from_slice(&example.items[..count]);
-        self.targets.extend_from_slice(&example.items[1..]);
-        self.rows.extend(first..first + count as u32);
-        self.end(example, count);
-    }
-
-    /// Adds a sequence with a share of its items masked, at least one, each
-    /// of which its place predicts; once in [`LAST_ALONE`] sequences the last
-    /// item alone (Sun et al., CIKM 2019).
-    pub fn push_masked(&mut self, example: &Example<'_>, share: f64, mask: u32, stream: &Rng) {
-        // A block of the stream belongs to each place: four words, where one
-        // is needed.
-        let mut rng = stream.at(example.place);
-        let last = example.items.len() - 1;
-        let last_alone = rng.below(LAST_ALONE) == 0;
-        let mut masked: Vec<bool> = (0..=last)
-            .map(|_| !last_alone && f64::from(rng.uniform()) < share)
-            .collect();
-        masked[last] |= last_alone || !masked.contains(&true);
-        let first = self.len() as u32;
-        let mut count = 0;
-        for ((row, &item), masked) in (first..).zip(example.items).zip(masked) {
-            self.inputs.push(if masked { mask } else { item });
-            if masked {
-                self.rows.push(row);
-                self.targets.push(item);
-                count += 1;
-            }
-        }
-        self.end(example, count);
-    }
-
-    fn end(&mut self, example: &Example<'_>, count: usize) {
-        if self.bounds.is_empty() {
-            self.bounds.push(0);
-        }
-        self.bounds.push(self.inputs.len());
-        self.sequences.push((example.user, example.place, count));
-    }
 }
 
 impl Trainer {
@@ -395,23 +312,6 @@ impl Trainer {
     }
 }
 
-/// Runs of parts with about as many rows each.
-fn divide(parts: &[Part], segments: usize) -> Vec<std::ops::Range<usize>> {
-    let total: usize = parts.iter().map(Part::len).sum();
-    let (mut from, mut held) = (0, 0);
-    let mut shares = Vec::with_capacity(segments);
-    for segment in 1..=segments {
-        let mut to = from;
-        while to < parts.len() && (segment == segments || held * segments < total * segment) {
-            held += parts[to].len();
-            to += 1;
-        }
-        shares.push(from..to);
-        from = to;
-    }
-    shares
-}
-
 impl Negatives<'_> {
     /// `draws` times `count` negatives of a user, from the epoch's place on.
     fn draw(&self, user: u32, place: u64, draws: usize, into: &mut Vec<u32>) {
@@ -422,119 +322,5 @@ impl Negatives<'_> {
         into.clear();
         let negatives = rows.chunks_exact(width).flat_map(|row| &row[1..]);
         into.extend(negatives);
-    }
-}
-
-impl Segment {
-    fn clear(&mut self) {
-        let width = self.items.width;
-        let rows = self.items.lanes.chunks_exact_mut(width);
-        for (row, touched) in rows.zip(&mut self.items.touched) {
-            if std::mem::take(touched) {
-                row.fill(Lane::ZERO);
-            }
-        }
-        self.dense.fill(Lane::ZERO);
-    }
-}
-
-struct AddUp<'a> {
-    first: usize,
-    rows: &'a mut [Lane],
-    touched: &'a mut [bool],
-    segments: &'a [Segment],
-}
-
-impl Job for AddUp<'_> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn call<S: Isa>(self) -> f64 {
-        let width = self.rows.len() / self.touched.len();
-        let mut squares = 0.0;
-        let rows = self.rows.chunks_exact_mut(width);
-        for ((row, touched), at) in rows.zip(self.touched).zip(self.first..) {
-            *touched = false;
-            for segment in self.segments.iter().filter(|s| s.items.touched[at]) {
-                let own = &segment.items.lanes[at * width..][..width];
-                if *touched {
-                    add(row, own);
-                } else {
-                    row.copy_from_slice(own);
-                    *touched = true;
-                }
-            }
-            if *touched {
-                squares += f64::from(dot::<S>(row, row));
-            } else {
-                row.fill(Lane::ZERO);
-            }
-        }
-        squares
-    }
-}
-
-struct Squares<'a>(&'a [Lane]);
-
-impl Job for Squares<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn call<S: Isa>(self) -> f32 {
-        dot::<S>(self.0, self.0)
-    }
-}
-
-struct UpdateRows<'a> {
-    side: &'a SharedSide<'a>,
-    first: u32,
-    width: usize,
-    rows: &'a mut [Lane],
-    touched: &'a [bool],
-    all: bool,
-    hyper: &'a Hyper,
-    scale: f32,
-}
-
-impl Job for UpdateRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self) {
-        let rows = self.rows.chunks_exact_mut(self.width);
-        for ((gradient, &touched), row) in rows.zip(self.touched).zip(self.first..) {
-            if touched || self.all {
-                flat_mut(gradient).iter_mut().for_each(|g| *g *= self.scale);
-                // SAFETY: each row is in one chunk, and chunks are distinct.
-                let held = unsafe { self.side.row(row) };
-                held.update::<S>(self.hyper, gradient);
-            }
-        }
-    }
-}
-
-struct UpdateDense<'a> {
-    weights: &'a mut [Lane],
-    first: &'a mut [Lane],
-    second: &'a mut [Lane],
-    gradient: &'a mut [Lane],
-    hyper: &'a Hyper,
-    scale: f32,
-}
-
-impl Job for UpdateDense<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self) {
-        let gradient = flat_mut(self.gradient);
-        gradient.iter_mut().for_each(|g| *g *= self.scale);
-        update_row::<S>(
-            self.hyper,
-            flat_mut(self.weights),
-            flat_mut(self.first),
-            flat_mut(self.second),
-            gradient,
-        );
     }
 }

@@ -1,9 +1,10 @@
 //! A model of sequences in training.
 
 use super::examples::Examples;
+use super::part::Part;
 use super::recommender::SequenceRecommender;
 use super::setup::SequenceLoss;
-use super::step::{Negatives, Part, Step, Trainer};
+use super::step::{Negatives, Step, Trainer};
 use crate::data::interactions::Interactions;
 use crate::model::Recommender;
 use crate::optim::Optimizer;

@@ -3,10 +3,11 @@
 
 use super::examples::Examples;
 use super::network::Network;
+use super::part::Part;
 use super::recommender::SequenceRecommender;
 use super::sasrec;
 use super::setup::{SequenceLoss, Setup};
-use super::step::{Part, Step, Trainer};
+use super::step::{Step, Trainer};
 use crate::data::interactions::Interactions;
 use crate::kernels::layers::Layout;
 use crate::kernels::update::Hyper;

@@ -26,6 +26,7 @@ use crate::data::interactions::Interactions;
 use crate::device;
 use crate::kernels::svdpp::{Factors, Rated};
 use crate::kernels::table::Table;
+use crate::linalg::Sparse;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::pairwise::Scale;
 use crate::params::Param;
@@ -143,19 +144,11 @@ fn factors_of(params: &[Param]) -> Result<Factors> {
 
 /// The distinct items of each user.
 fn rated(train: &Interactions) -> Rated {
-    let sorted = train.sorted_by_item();
-    let mut rated = Rated {
-        offsets: vec![0],
-        items: Vec::with_capacity(sorted.len()),
-    };
-    for ends in sorted.offsets.windows(2) {
-        let of_user = &sorted.items[ends[0]..ends[1]];
-        rated
-            .items
-            .extend(of_user.chunk_by(|a, b| a == b).map(|same| same[0]));
-        rated.offsets.push(rated.items.len());
+    let matrix = Sparse::from_interactions(train, false);
+    Rated {
+        offsets: matrix.offsets,
+        items: matrix.columns,
     }
-    rated
 }
 
 impl ModelSpec for Spec {

@@ -5,26 +5,43 @@
 //! symmetric matrices", Numerische Mathematik 1968 (EISPACK's `tred2` and
 //! `tql2`), arranged so that every inner loop runs along a row.
 
-use crate::kernels::simd::{Isa, Job};
+use super::simd::{self, Isa, Job};
 
 /// Steps for one eigenvalue; two or three are usual.
 const MOST_STEPS: usize = 60;
 
-/// `a = vectors^T diag(values) vectors`: row `k` of `vectors` goes with value
-/// `k`, and rows are orthonormal.
+/// Eigenvalues, the largest first, and eigenvectors, in float64:
+/// `a = vectors^T diag(values) vectors`.
+#[derive(Clone, Debug)]
 pub struct Eigen {
     pub values: Vec<f64>,
-    /// Row-major, `n x n`.
+    /// Row `k` is the eigenvector of `values[k]`; rows are orthonormal.
     pub vectors: Vec<f64>,
 }
 
-/// Decomposes a symmetric row-major `n x n` matrix.
-pub struct Decompose {
-    pub n: usize,
-    pub matrix: Vec<f64>,
+/// Decomposes a symmetric row-major matrix of `size` rows.
+///
+/// # Panics
+/// When the matrix does not have that size.
+pub fn eigen(matrix: Vec<f64>, size: usize) -> Eigen {
+    assert_eq!(matrix.len(), size * size, "a square matrix");
+    let Eigen { values, vectors } = simd::run(Decompose { n: size, matrix });
+    let mut order: Vec<usize> = (0..size).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+    let rows = order.iter().flat_map(|&k| &vectors[k * size..][..size]);
+    Eigen {
+        vectors: rows.copied().collect(),
+        values: order.iter().map(|&k| values[k]).collect(),
+    }
+}
+
+struct Decompose {
+    n: usize,
+    matrix: Vec<f64>,
 }
 
 impl Job for Decompose {
+    /// In no order.
     type Output = Eigen;
 
     #[inline(always)]
@@ -185,7 +202,6 @@ fn add(to: &mut [f64], factor: f64, row: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd;
     use crate::seed::Seed;
 
     fn check(n: usize, rank: usize) {
@@ -195,10 +211,8 @@ mod tests {
             .collect();
         let at = |i: usize, j: usize| rows.iter().map(|r| r[i] * r[j]).sum::<f64>();
         let matrix: Vec<f64> = (0..n * n).map(|p| at(p / n, p % n)).collect();
-        let eigen = simd::run(Decompose {
-            n,
-            matrix: matrix.clone(),
-        });
+        let eigen = eigen(matrix.clone(), n);
+        assert!(eigen.values.is_sorted_by(|a, b| a >= b));
         let row = |k: usize| &eigen.vectors[k * n..(k + 1) * n];
         let scale = 1.0 + rank as f64;
         for i in 0..n {
@@ -235,5 +249,39 @@ mod tests {
             check(n, rank);
         }
         check(5, 0);
+    }
+
+    /// With eigenvalues of either sign.
+    #[test]
+    fn the_matrix_is_put_together_again() {
+        let size = 30;
+        let mut rng = Seed(6).stream("test");
+        let mut matrix = vec![0.0; size * size];
+        for i in 0..size {
+            for j in 0..=i {
+                let value = f64::from(rng.normal());
+                matrix[i * size + j] = value;
+                matrix[j * size + i] = value;
+            }
+        }
+        let Eigen { values, vectors } = eigen(matrix.clone(), size);
+        assert!(values.is_sorted_by(|a, b| a >= b));
+        for i in 0..size {
+            for j in 0..size {
+                let part = |k: usize| values[k] * vectors[k * size + i] * vectors[k * size + j];
+                let sum: f64 = (0..size).map(part).sum();
+                assert!((sum - matrix[i * size + j]).abs() < 1e-11);
+                let product = |k: usize| vectors[i * size + k] * vectors[j * size + k];
+                let product: f64 = (0..size).map(product).sum();
+                let unit = if i == j { 1.0 } else { 0.0 };
+                assert!((product - unit).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn no_rows_and_zeros_are_no_trouble() {
+        assert!(eigen(Vec::new(), 0).values.is_empty());
+        assert_eq!(eigen(vec![0.0; 4], 2).values, [0.0, 0.0]);
     }
 }

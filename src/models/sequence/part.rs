@@ -1,0 +1,100 @@
+//! The sequences of a step, in parts that go through the network together.
+
+use super::examples::Example;
+use crate::seed::Rng;
+use std::ops::Range;
+
+/// Sequences of a cloze task of which one has its last item masked, as it is
+/// when a history is served, and no other.
+const LAST_ALONE: u32 = 11;
+
+/// Some sequences that go through the network in one graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Items that the network reads.
+    pub inputs: Vec<u32>,
+    /// Where each sequence begins, and where the last one ends.
+    pub bounds: Vec<usize>,
+    /// Rows that predict, and what.
+    pub rows: Vec<u32>,
+    pub targets: Vec<u32>,
+    /// User, the epoch's first place, and number of predictions of each
+    /// sequence.
+    pub sequences: Vec<(u32, u64, usize)>,
+}
+
+impl Part {
+    pub fn is_empty(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// Rows so far.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    pub fn predictions(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Adds a sequence of which every place predicts the next item.
+    pub fn push_next(&mut self, example: &Example<'_>) {
+        let count = example.items.len() - 1;
+        let first = self.len() as u32;
+        self.inputs.extend_from_slice(&example.items[..count]);
+        self.targets.extend_from_slice(&example.items[1..]);
+        self.rows.extend(first..first + count as u32);
+        self.end(example, count);
+    }
+
+    /// Adds a sequence with a share of its items masked, at least one, each
+    /// of which its place predicts; once in [`LAST_ALONE`] sequences the last
+    /// item alone (Sun et al., CIKM 2019).
+    pub fn push_masked(&mut self, example: &Example<'_>, share: f64, mask: u32, stream: &Rng) {
+        // A block of the stream belongs to each place: four words, where one
+        // is needed.
+        let mut rng = stream.at(example.place);
+        let last = example.items.len() - 1;
+        let last_alone = rng.below(LAST_ALONE) == 0;
+        let mut masked: Vec<bool> = (0..=last)
+            .map(|_| !last_alone && f64::from(rng.uniform()) < share)
+            .collect();
+        masked[last] |= last_alone || !masked.contains(&true);
+        let first = self.len() as u32;
+        let mut count = 0;
+        for ((row, &item), masked) in (first..).zip(example.items).zip(masked) {
+            self.inputs.push(if masked { mask } else { item });
+            if masked {
+                self.rows.push(row);
+                self.targets.push(item);
+                count += 1;
+            }
+        }
+        self.end(example, count);
+    }
+
+    fn end(&mut self, example: &Example<'_>, count: usize) {
+        if self.bounds.is_empty() {
+            self.bounds.push(0);
+        }
+        self.bounds.push(self.inputs.len());
+        self.sequences.push((example.user, example.place, count));
+    }
+}
+
+/// Runs of parts with about as many rows each.
+pub fn divide(parts: &[Part], segments: usize) -> Vec<Range<usize>> {
+    let total: usize = parts.iter().map(Part::len).sum();
+    let (mut from, mut held) = (0, 0);
+    let mut shares = Vec::with_capacity(segments);
+    for segment in 1..=segments {
+        let mut to = from;
+        while to < parts.len() && (segment == segments || held * segments < total * segment) {
+            held += parts[to].len();
+            to += 1;
+        }
+        shares.push(from..to);
+        from = to;
+    }
+    shares
+}
