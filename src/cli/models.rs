@@ -45,7 +45,7 @@ fn describe(text: &mut String, entry: &ModelEntry) -> Result<()> {
         writeln!(text, "  {name:width$}  {meaning} ({default})")?;
     }
     if entry.gradient {
-        writeln!(text, "  trained by gradient descent: see [training]")?;
+        writeln!(text, "  trained in epochs: see [training]")?;
     }
     Ok(())
 }

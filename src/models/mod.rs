@@ -34,7 +34,7 @@ pub struct ModelEntry {
     pub citation: &'static str,
     /// Name and meaning of each parameter; defaults come from `defaults`.
     pub params: &'static [(&'static str, &'static str)],
-    /// Whether it is trained by gradient descent, so that `[training]` counts.
+    /// Whether it is trained in epochs, so that `[training]` counts.
     pub gradient: bool,
     /// The default parameters.
     pub defaults: fn() -> toml::Table,
