@@ -13,6 +13,8 @@
 //! checkpoint/last.bpk the state of the training to go on from
 //! metrics.jsonl       one line an epoch
 //! report.json         what `train` reported
+//! scores/             each user's metrics: `test.parquet` of the model,
+//!                     `test-ease.parquet` of a baseline
 //! ```
 //!
 //! Every file is written whole or not at all. What makes a directory a run,
@@ -37,7 +39,7 @@ use crate::data::split::Split;
 use crate::fsio;
 use crate::ids::IdMap;
 use crate::model::ModelData;
-use crate::report::{DataSummary, Provenance, Report};
+use crate::report::{DataSummary, EvaluatedPart, Provenance, Report, UserScores};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -55,6 +57,7 @@ const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.bpk";
 const WEIGHTS: &str = "model.safetensors";
 const REPORT: &str = "report.json";
+const SCORES: &str = "scores";
 
 /// How far a training came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +123,14 @@ impl RunData {
     pub fn item_title(&self, item: u32) -> Option<&str> {
         self.item_features.as_ref()?.title_of(item)
     }
+}
+
+/// The users' scores on a part: of the model, or of a baseline by its label.
+#[derive(Clone, Debug)]
+pub struct ScoredPart {
+    pub part: EvaluatedPart,
+    pub baseline: Option<String>,
+    pub scores: UserScores,
 }
 
 impl RunDir {
@@ -190,6 +201,19 @@ impl RunDir {
             file: serde_json::from_value(value)
                 .with_context(|| format!("{} is damaged", file.display()))?,
         })
+    }
+
+    /// Whether a folder claims to be a run.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(RUN).is_file()
+    }
+
+    /// Tells splits apart, with the data in them.
+    ///
+    /// # Errors
+    /// Missing or unreadable.
+    pub fn split_sha256(&self) -> Result<String> {
+        split::sha256(&self.path)
     }
 
     pub fn path(&self) -> &Path {
@@ -273,6 +297,40 @@ impl RunDir {
         let path = self.path.join(REPORT);
         serde_json::from_str(&fsio::read_text(&path)?)
             .with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Where the users' scores are: of the model, or of the baseline of this
+    /// label.
+    pub fn scores_path(&self, part: EvaluatedPart, baseline: Option<&str>) -> PathBuf {
+        let label = baseline.map_or_else(String::new, |l| format!("-{}", l.replace(' ', "-")));
+        self.path
+            .join(SCORES)
+            .join(format!("{part}{label}.parquet"))
+    }
+
+    /// Keeps the users' scores, and what an earlier evaluation of the same
+    /// users computed beside them.
+    ///
+    /// # Errors
+    /// A disk that is full or not writable.
+    pub fn save_scores(&self, all: &[ScoredPart]) -> Result<()> {
+        let folder = self.path.join(SCORES);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        for ScoredPart {
+            part,
+            baseline,
+            scores,
+        } in all
+        {
+            let path = self.scores_path(*part, baseline.as_deref());
+            match UserScores::read(&path) {
+                Ok(earlier) => scores.clone().with_columns_of(earlier).write(&path)?,
+                // Not there yet, or damaged: either way there is a whole one now.
+                Err(_) => scores.write(&path)?,
+            }
+        }
+        Ok(())
     }
 
     /// The checkpoints and the metrics history.
