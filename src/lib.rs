@@ -17,8 +17,8 @@
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
-//! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
+//! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -53,6 +53,7 @@ pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod optim;
+pub mod page;
 pub mod params;
 pub mod pipeline;
 pub mod ranking;
@@ -60,9 +61,11 @@ pub mod recommend;
 pub mod report;
 pub mod run_dir;
 pub mod sampling;
+pub mod search;
 pub mod seed;
 pub mod stats;
 pub mod suggest;
 pub mod tape;
 pub mod tensors;
 pub mod training;
+pub mod tune;

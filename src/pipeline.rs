@@ -22,6 +22,7 @@ use crate::report::{EvaluatedPart, Report};
 use crate::run_dir::{RUNS, RunData, RunDir, State, add_session};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
+use crate::training::{CheckpointSink, NoCheckpoints, TrainingSummary};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -82,7 +83,8 @@ pub fn train(
 ) -> Result<Option<Report>> {
     let begun = Instant::now();
     run.set_state(State::Training)?;
-    let Fitted { model, summary } = fit(run, config, data, device, observer)?;
+    let mut checkpoints = run.checkpoints();
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut checkpoints)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
         add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
@@ -110,11 +112,11 @@ pub fn train(
 }
 
 fn fit(
-    run: &RunDir,
     config: &Config,
     data: &RunData,
     device: &Resolved,
     observer: &mut dyn Observer,
+    checkpoints: &mut dyn CheckpointSink,
 ) -> Result<Fitted> {
     let spec = models::build(&config.model.name, config.model.params.clone())?;
     let metrics = validation_metrics(config)?;
@@ -132,9 +134,35 @@ fn fit(
         seed: Seed(config.seed),
         observer,
         validate: set.map(|_| &mut validate as &mut Validate<'_>),
-        checkpoints: &mut run.checkpoints(),
+        checkpoints,
     })
     .with_context(|| format!("training `{}`", config.model.name))
+}
+
+/// Fits the model of a config for the sake of its validation metric alone,
+/// and keeps nothing. The value is that of the best epoch, or that of the
+/// model where there are no epochs or no validations between them.
+///
+/// # Errors
+/// Those of fitting; data without a validation part.
+pub fn try_out(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<(TrainingSummary, f64)> {
+    let set = data.split.validation.as_ref().context(
+        "tuning needs a validation part, which this split does not have: see [split] in the README",
+    )?;
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    if let Some(value) = summary.best_value {
+        return Ok((summary, value));
+    }
+    let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
+    let task = task(config, data, &config.model.name, set, &metrics);
+    let done = evaluate(model.as_ref(), &task, &mut Silent)?;
+    let value = done.metrics.iter().next().map(|(_, value)| value);
+    Ok((summary, value.context("there is no value to judge by")?))
 }
 
 /// What is watched while training: the metrics of the report, less those that

@@ -13,7 +13,7 @@ use crate::models;
 use crate::report::{Baseline, EvaluatedPart, UserScores};
 use crate::run_dir::ScoredPart;
 use crate::seed::Seed;
-use crate::training::{MemorySink, TrainingConfig};
+use crate::training::{NoCheckpoints, TrainingConfig};
 use anyhow::{Result, ensure};
 use std::time::Instant;
 
@@ -146,7 +146,7 @@ impl<'a> Baselines<'a> {
             seed: Seed(self.judge.config.seed),
             observer: &mut Silent,
             validate: None,
-            checkpoints: &mut MemorySink::default(),
+            checkpoints: &mut NoCheckpoints,
         })?;
         Ok(fitted.model)
     }
