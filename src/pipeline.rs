@@ -19,13 +19,12 @@ use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::report::{EvaluatedPart, Report};
-use crate::run_dir::{RUNS, RunData, RunDir, State, add_session};
+use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{CheckpointSink, NoCheckpoints, TrainingSummary};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Reads the data of a config. `config_path` says where relative paths may
 /// start beside the current directory; the encoded data set is kept in
@@ -81,13 +80,13 @@ pub fn train(
     device: &Resolved,
     observer: &mut dyn Observer,
 ) -> Result<Option<Report>> {
-    let begun = Instant::now();
+    let session = Session::begin();
     run.set_state(State::Training)?;
     let mut checkpoints = run.checkpoints();
     let Fitted { model, summary } = fit(config, data, device, observer, &mut checkpoints)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
-        add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+        session.add_to(&mut run.file.provenance);
         run.set_state(State::Interrupted)?;
         return Ok(None);
     }
@@ -103,7 +102,7 @@ pub fn train(
     report.training = models::find(&config.model.name)?
         .gradient
         .then(|| (&summary).into());
-    add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+    session.add_to(&mut run.file.provenance);
     report.provenance = run.file.provenance.clone();
     run.save_scores(&scores)?;
     run.save_report(&report)?;
