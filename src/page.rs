@@ -7,7 +7,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) { :root { --text: #ececf0; --muted: #a0a0a8; --line: #3a3a40;
   --better: #4ac26b; --worse: #ff7b72; --none: #a0a0a8; --mark: #6ea8ff; --page: #161618; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
-  max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -150,9 +150,8 @@ pub fn try_out(
     device: &Resolved,
     observer: &mut dyn Observer,
 ) -> Result<(TrainingSummary, f64)> {
-    let set = data.split.validation.as_ref().context(
-        "tuning needs a validation part, which this split does not have: see [split] in the README",
-    )?;
+    let set = data.split.validation.as_ref();
+    let set = set.context("there is no validation part")?;
     let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
     if let Some(value) = summary.best_value {
         return Ok((summary, value));

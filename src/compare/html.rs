@@ -34,13 +34,20 @@ const ROW: f64 = 26.0;
 
 /// Each metric's difference with its interval, around zero.
 fn forest(tests: &[Test]) -> String {
-    let ends = tests.iter().flat_map(|t| t.interval);
-    let reach = ends
-        .map(f64::abs)
-        .filter(|v| v.is_finite())
-        .fold(0.0, f64::max);
-    let reach = if reach > 0.0 { reach * 1.1 } else { 1.0 };
-    let x = |v: f64| LEFT + (WIDTH - LEFT - RIGHT) * (v + reach) / (2.0 * reach);
+    let ends = || {
+        tests
+            .iter()
+            .flat_map(|t| t.interval)
+            .filter(|v| v.is_finite())
+    };
+    let (least, most) = (ends().fold(0.0, f64::min), ends().fold(0.0, f64::max));
+    let room = if most > least {
+        0.05 * (most - least)
+    } else {
+        1.0
+    };
+    let (low, high) = (least - room, most + room);
+    let x = |v: f64| LEFT + (WIDTH - LEFT - RIGHT) * (v - low) / (high - low);
     let height = ROW * tests.len() as f64;
     let mut text = format!(
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"differences with 95% intervals\">\n",
@@ -64,14 +71,18 @@ fn forest(tests: &[Test]) -> String {
             x(test.difference),
         );
     }
-    for value in [-reach, 0.0, reach] {
-        let anchor = match value {
-            v if v < 0.0 => "start",
-            v if v > 0.0 => "end",
-            _ => "middle",
+    let mut labels = vec![0.0, least, most];
+    labels.dedup();
+    // Two labels would cover each other where an end is near to zero.
+    labels.retain(|v| *v == 0.0 || (x(*v) - x(0.0)).abs() > 50.0);
+    for value in labels {
+        let label = if value == 0.0 {
+            "0".to_string()
+        } else {
+            format!("{value:+.3}")
         };
         text += &format!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{value:+.3}</text>\n",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>\n",
             x(value),
             height + 16.0
         );

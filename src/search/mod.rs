@@ -142,13 +142,18 @@ impl<'a> Search<'a> {
     /// trial is in the log before the next begins.
     ///
     /// # Errors
-    /// A log that cannot be written, and a config whose trials all fail.
+    /// Data without a validation part, a log that cannot be written, and a
+    /// config whose trials all fail.
     pub fn run(
         &self,
         bench: Bench<'_>,
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
+        ensure!(
+            bench.data.split.validation.is_some(),
+            "tuning needs a validation part, which this split does not have: see [split] in the README"
+        );
         while let Some(drafts) = self.next_batch(log.trials())? {
             let others = log.curves();
             let outcomes = self.try_all(&drafts, bench, &others);
