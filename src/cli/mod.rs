@@ -45,8 +45,7 @@ Examples:
   recsys models                                    what can stand under [model]
 
 Every command has examples of its own: recsys train --help
-Exit status: 0 success, 1 failure, 2 wrong usage, 3 a figure fell short of
-`compare --fail-below`, 130 stopped by Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 below a --fail-below, 130 stopped by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

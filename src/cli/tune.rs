@@ -58,6 +58,7 @@ pub struct Args {
     /// Trials at a time: helps where a single one leaves cores idle.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
+    /// Where to compute; default: as each config says.
     #[arg(short, long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
     /// The folder to make; default: runs/tune-<config>-<time>-<id>.

@@ -1,7 +1,7 @@
 //! A search as one page: how it went, and where the good settings lie.
 
 use super::trial::shown;
-use super::{Search, Trial, TrialState};
+use super::{Search, Trial, TrialState, has_epochs};
 use crate::metrics::Direction;
 use crate::page::{self, escaped};
 use crate::tune::{Dimension, Range};
@@ -56,7 +56,8 @@ fn section(plotted: &Plotted<'_>) -> String {
     );
     let scale = Scale::of(plotted);
     text += &history(plotted, &scale);
-    text += "<div class=\"panels\">\n";
+    text += "<p class=\"method\">Full: to its end; hollow: given up; cross: failed; large: the best. \
+             What is far worse lies on the edge.</p>\n<div class=\"panels\">\n";
     for dimension in &plotted.search.space().dimensions {
         text += &panel(plotted, dimension, &scale);
     }
@@ -264,11 +265,9 @@ fn table(plotted: &Plotted<'_>) -> String {
     let keys = plotted.search.space().dimensions.iter().map(|d| &d.key);
     let mut header = vec!["trial".to_string(), plotted.metric.to_string()];
     header.extend(keys.clone().cloned());
-    header.extend([
-        "epochs".to_string(),
-        "seconds".to_string(),
-        "end".to_string(),
-    ]);
+    let epochs = has_epochs(plotted.search.config);
+    header.extend(epochs.then(|| "epochs".to_string()));
+    header.extend(["seconds".to_string(), "end".to_string()]);
     let mut rows = vec![header];
     rows.extend(sorted.into_iter().take(ROWS).map(|trial| {
         let mut row = vec![
@@ -282,8 +281,8 @@ fn table(plotted: &Plotted<'_>) -> String {
                 .map_or_else(|| "-".to_string(), shown)
         };
         row.extend(keys.clone().map(setting));
+        row.extend(epochs.then(|| trial.epochs.to_string()));
         row.extend([
-            trial.epochs.to_string(),
             format!("{:.1}", trial.seconds),
             match trial.state {
                 TrialState::Complete => "complete".to_string(),

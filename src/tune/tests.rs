@@ -174,7 +174,7 @@ fn it_beats_random_search_on_known_functions() {
         right + (number(&v[1]) - 4.0).abs() + (number(&v[2]) - 0.2).abs()
     };
     let (tpe, random, wins) = against_random(&choices, &loss);
-    assert!(tpe < 0.5 * random && wins >= 30, "{tpe} {random} {wins}");
+    assert!(tpe < 0.7 * random && wins >= 30, "{tpe} {random} {wins}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn baselines_and_scores_of_users_lie_in_the_run() {
     }
     let none = "train --config config.toml --output none --set evaluation.baselines=[]";
     let out = sandbox.ok(none);
-    assert!(out.starts_with("test         mf\n"), "{out}");
+    assert!(out.starts_with("test            mf\n"), "{out}");
     let path = sandbox.path("none/scores/test-ease.parquet");
     assert!(!path.exists());
 }
@@ -141,7 +141,7 @@ fn several_seeds_are_one_entry() {
     let sandbox = Sandbox::new();
     let out = sandbox.ok("-q train --config config.toml --seeds 2 --output group");
     assert!(
-        out.starts_with("test, mf  seed 7  seed 8    mean  deviation\n"),
+        out.starts_with("test, mf    seed 7  seed 8    mean  deviation\n"),
         "{out}"
     );
     assert!(out.ends_with("runs: group\n"), "{out}");
