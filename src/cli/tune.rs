@@ -73,7 +73,6 @@ pub struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     configs: Vec<Planned>,
-    set: Vec<String>,
     trials: Option<usize>,
     minutes: Option<f64>,
     jobs: usize,
@@ -83,10 +82,15 @@ struct Plan {
 struct Planned {
     /// Of its folder.
     name: String,
+    /// Where the config came from, and relative paths in it start.
     path: PathBuf,
 }
 
 const PLAN: &str = "tune.json";
+
+/// With the overrides, and with every default filled in: the file that it came
+/// from may change before a search goes on.
+const CONFIG: &str = "config.toml";
 
 /// What a search of one config came to.
 struct Outcome {
@@ -144,7 +148,6 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
     let first = args.config.first().context("--config is needed")?;
     let mut plan = Plan {
         configs: Vec::new(),
-        set: args.set.clone(),
         trials: args.trials.map(|t| t as usize),
         minutes: args.minutes,
         jobs: args.jobs as usize,
@@ -153,9 +156,11 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
         args.minutes.is_none_or(|m| m > 0.0),
         "--minutes must be above 0"
     );
+    let mut configs = Vec::new();
     for path in &args.config {
         let config = Config::load(path, &args.set)?;
         Search::new(&config, plan.budget(&config)).with_context(|| path.display().to_string())?;
+        configs.push(config.to_toml()?);
         let stem = path
             .file_stem()
             .map_or_else(|| "config".into(), |s| s.to_string_lossy());
@@ -189,8 +194,12 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
         "{} is not empty; choose another --output",
         folder.display()
     );
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    for (planned, config) in plan.configs.iter().zip(configs) {
+        let place = folder.join(&planned.name);
+        std::fs::create_dir_all(&place)
+            .with_context(|| format!("cannot make {}", place.display()))?;
+        fsio::write_atomic_bytes(&place.join(CONFIG), config.as_bytes())?;
+    }
     let text = serde_json::to_string_pretty(&plan).context("cannot write the plan")?;
     fsio::write_atomic_bytes(&folder.join(PLAN), text.as_bytes())?;
     Ok((folder, plan))
@@ -220,11 +229,9 @@ struct Job<'a> {
 impl Job<'_> {
     /// `None` when the person stopped it.
     fn run(&self) -> Result<Option<Outcome>> {
-        let mut config = Config::load(&self.planned.path, &self.plan.set)?;
+        let mut config = Config::load(&self.folder.join(CONFIG), &[])?;
         config.device = self.device.unwrap_or(config.device);
         let budget = self.plan.budget(&config);
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let mut log = Log::open(&self.folder.join("trials.jsonl"))?;
         let mut progress = Progress::new(self.quiet, self.interrupt.clone());
         progress.say(&format!(
