@@ -13,12 +13,12 @@ use crate::config::Config;
 use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
-use crate::evaluation::{EvaluationTask, evaluate};
+use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
 use crate::event::{Observer, Silent};
 use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
-use crate::report::{EvaluatedPart, Report};
+use crate::report::{EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
@@ -150,17 +150,40 @@ pub fn try_out(
     device: &Resolved,
     observer: &mut dyn Observer,
 ) -> Result<(TrainingSummary, f64)> {
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let value = match summary.best_value {
+        Some(value) => value,
+        None => {
+            let done = watched(config, data, model.as_ref())?;
+            let value = done.metrics.iter().next().map(|(_, value)| value);
+            value.context("there is no value to judge by")?
+        }
+    };
+    Ok((summary, value))
+}
+
+/// [`try_out`] for the values behind the validation metric.
+///
+/// # Errors
+/// As [`try_out`].
+pub fn validation_scores(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<UserScores> {
+    let Fitted { model, .. } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let done = watched(config, data, model.as_ref())?;
+    Ok(UserScores::new(&done.per_user, &data.users))
+}
+
+/// The validation metric of a model.
+fn watched(config: &Config, data: &RunData, model: &dyn Recommender) -> Result<Evaluation> {
     let set = data.split.validation.as_ref();
     let set = set.context("there is no validation part")?;
-    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
-    if let Some(value) = summary.best_value {
-        return Ok((summary, value));
-    }
     let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
     let task = task(config, data, &config.model.name, set, &metrics);
-    let done = evaluate(model.as_ref(), &task, &mut Silent)?;
-    let value = done.metrics.iter().next().map(|(_, value)| value);
-    Ok((summary, value.context("there is no value to judge by")?))
+    evaluate(model, &task, &mut Silent)
 }
 
 /// What is watched while training: the metrics of the report, less those that

@@ -1,5 +1,7 @@
 //! `recsys tune`
 
+mod summary;
+
 use super::interrupt::{EXIT_STATUS, Interrupt};
 use super::open::say_device;
 use super::output;
@@ -8,11 +10,14 @@ use super::train;
 use crate::config::Config;
 use crate::data::dataset::Dataset;
 use crate::device::{self, DeviceChoice};
+use crate::event::Silent;
 use crate::fsio;
 use crate::pipeline;
-use crate::report::{DataSummary, EvaluatedPart, Report, align};
+use crate::report::{DataSummary, EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RunDir, default_path};
-use crate::search::{Bench, Budget, Log, Plotted, Search, Trial, TrialState, has_epochs, html};
+use crate::search::{Bench, Budget, Log, Search, Trial};
+use crate::seed::Seed;
+use crate::stats;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -92,6 +97,9 @@ const PLAN: &str = "tune.json";
 /// from may change before a search goes on.
 const CONFIG: &str = "config.toml";
 
+/// Validation scores of users by the config as it stands.
+const CONFIGURED: &str = "configured.parquet";
+
 /// What a search of one config came to.
 struct Outcome {
     name: String,
@@ -99,6 +107,13 @@ struct Outcome {
     budget: Budget,
     log: Log,
     report: Report,
+    gain: Option<Gain>,
+}
+
+/// Of the best over the config as it stands, a user on validation.
+struct Gain {
+    mean: f64,
+    interval: [f64; 2],
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
@@ -127,8 +142,8 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
         };
         outcomes.push(outcome);
     }
-    write_page(&folder, &outcomes)?;
-    output::print(&text(&folder, &outcomes))?;
+    summary::write_page(&folder, &outcomes)?;
+    output::print(&summary::text(&folder, &outcomes))?;
     Ok(0)
 }
 
@@ -251,6 +266,7 @@ impl Job<'_> {
         };
         Ok(Some(Outcome {
             name: self.planned.name.clone(),
+            gain: self.gain(&config.training.validation_metric)?,
             config,
             budget,
             log,
@@ -280,7 +296,38 @@ impl Job<'_> {
             device: &device,
             stop: &stop,
         };
-        Search::new(config, budget)?.run(bench, log, progress)
+        if !Search::new(config, budget)?.run(bench, log, progress)? {
+            return Ok(false);
+        }
+        let path = self.folder.join(CONFIGURED);
+        if !path.exists() {
+            progress.say("the config as it stands once more, for its scores of users");
+            pipeline::validation_scores(config, &data, &device, &mut Silent)?.write(&path)?;
+        }
+        Ok(true)
+    }
+
+    /// By a paired bootstrap over users; `None` for a metric without a value
+    /// a user.
+    fn gain(&self, metric: &str) -> Result<Option<Gain>> {
+        let run = RunDir::open(&self.folder.join("best"))?;
+        let best = UserScores::read(&run.scores_path(EvaluatedPart::Validation, None))?;
+        let configured = UserScores::read(&self.folder.join(CONFIGURED))?;
+        let (Some(best_values), Some(values)) = (best.get(metric), configured.get(metric)) else {
+            return Ok(None);
+        };
+        ensure!(
+            best.users == configured.users,
+            "{} does not belong to {}",
+            self.folder.join(CONFIGURED).display(),
+            run.path().display()
+        );
+        let pairs = best_values.iter().zip(values);
+        let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+        Ok(Some(Gain {
+            mean: stats::mean(&differences),
+            interval: stats::mean_intervals(&[&differences], Seed(0))[0],
+        }))
     }
 
     fn write_best(&self, config: &Config, best: &Trial, trials: usize) -> Result<()> {
@@ -317,82 +364,4 @@ impl Job<'_> {
             None => RunDir::open(&path)?.report().map(Some),
         }
     }
-}
-
-fn write_page(folder: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let searches = outcomes.iter().map(|o| Search::new(&o.config, o.budget));
-    let searches: Vec<Search<'_>> = searches.collect::<Result<_>>()?;
-    let plotted = outcomes.iter().zip(&searches).map(|(o, search)| Plotted {
-        name: &o.name,
-        metric: &o.config.training.validation_metric,
-        search,
-        trials: o.log.trials(),
-    });
-    let page = html(&plotted.collect::<Vec<_>>());
-    fsio::write_atomic_bytes(&folder.join("search.html"), page.as_bytes())
-}
-
-/// One row a config, then the best settings.
-fn text(folder: &Path, outcomes: &[Outcome]) -> String {
-    let header = [
-        "config",
-        "model",
-        "trials",
-        "given up",
-        "failed",
-        "seconds",
-        "metric",
-        "as configured",
-        "tuned",
-        "test, tuned",
-    ];
-    let mut rows = vec![header.map(String::from).to_vec()];
-    rows.extend(outcomes.iter().map(row));
-    let mut text = align(&rows).join("\n");
-    text += "\n\n(as configured and tuned: on validation, which chose the settings)\n";
-    for outcome in outcomes {
-        if let Some(verdict) = &outcome.report.verdict {
-            text += &format!("{}: {}\n", outcome.name, verdict.sentence);
-        }
-        let best = folder.join(&outcome.name);
-        text += &format!(
-            "{0}: {1}/best.toml, run {1}/best\n",
-            outcome.name,
-            best.display()
-        );
-    }
-    text + &format!("plots: {}\n", folder.join("search.html").display())
-}
-
-fn row(outcome: &Outcome) -> Vec<String> {
-    let trials = outcome.log.trials();
-    let count = |state| {
-        trials
-            .iter()
-            .filter(|t| t.state == state)
-            .count()
-            .to_string()
-    };
-    let metric = &outcome.config.training.validation_metric;
-    let shown = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
-    let of = |part| {
-        let metrics = outcome.report.metrics.get(&part);
-        metrics.and_then(|m| m.get(metric))
-    };
-    let seconds: f64 = trials.iter().map(|t| t.seconds).sum();
-    vec![
-        outcome.name.clone(),
-        outcome.config.model.name.clone(),
-        trials.len().to_string(),
-        match has_epochs(&outcome.config) {
-            true => count(TrialState::Pruned),
-            false => "-".to_string(),
-        },
-        count(TrialState::Failed),
-        format!("{seconds:.0}"),
-        metric.clone(),
-        shown(trials.first().and_then(|t| t.value)),
-        shown(of(EvaluatedPart::Validation)),
-        shown(of(EvaluatedPart::Test)),
-    ]
 }
