@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
+//! | [`machine`] | memory, disk and processor, and their limits |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
@@ -19,6 +20,7 @@
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
+//! | [`doctor`] | what this machine is good for, and what is wrong with it |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -41,6 +43,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod doctor;
 pub mod evaluation;
 pub mod event;
 pub mod fsio;
@@ -48,6 +51,7 @@ pub mod ids;
 pub mod kernels;
 pub mod linalg;
 pub mod losses;
+pub mod machine;
 pub mod metrics;
 pub mod model;
 pub mod models;

@@ -6,6 +6,7 @@
 mod completions;
 mod data;
 mod devices;
+mod doctor;
 mod eval;
 mod interrupt;
 mod metrics;
@@ -50,6 +51,7 @@ enum Command {
     Recommend(recommend::Args),
     Data(data::Args),
     Devices(devices::Args),
+    Doctor(doctor::Args),
     Models(models::Args),
     Metrics(metrics::Args),
     Completions(completions::Args),
@@ -65,8 +67,9 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Train(args) => return train::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Recommend(args) => recommend::run(&args, quiet),
-        Command::Data(args) => data::run(&args, quiet),
+        Command::Data(args) => return data::run(&args, quiet),
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args, quiet),
         Command::Models(args) => models::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -9,6 +9,7 @@ mod log;
 mod negatives;
 mod parquet;
 mod records;
+mod scan;
 mod schema;
 mod source;
 mod table;
@@ -17,6 +18,7 @@ mod tests;
 mod vocabulary;
 
 pub(crate) use cell::parse_iso;
+pub(crate) use scan::{Count, Place, Scan, Sighting, scan};
 
 use crate::data::clean::{clean, count};
 use crate::data::config::{DataConfig, FeaturesConfig, Paths};

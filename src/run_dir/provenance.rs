@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::device::{DeviceChoice, Resolved};
+use crate::machine::resident;
 use crate::report::Provenance;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,7 +39,9 @@ pub fn provenance(
 /// Adds what a session of a training cost.
 pub fn add_session(provenance: &mut Provenance, seconds: f64) {
     provenance.wall_seconds += seconds;
-    provenance.peak_memory_bytes = provenance.peak_memory_bytes.max(peak_memory_bytes());
+    provenance.peak_memory_bytes = provenance
+        .peak_memory_bytes
+        .max(resident().map(|(_, peak)| peak));
 }
 
 /// A moment as a date and time of day in UTC.
@@ -46,15 +49,6 @@ pub fn utc(time: SystemTime) -> chrono::DateTime<chrono::Utc> {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     chrono::DateTime::from_timestamp(since.as_secs() as i64, since.subsec_nanos())
         .unwrap_or_default()
-}
-
-/// The largest resident set of the process. Linux tells it; elsewhere there is
-/// no portable way without another dependency.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]
