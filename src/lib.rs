@@ -14,10 +14,12 @@
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
+//! | [`footprint`] | how much memory a model will take |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
+//! | [`preflight`] | refuses what does not fit, and foretells an epoch |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
 //! | [`doctor`] | what this machine is good for, and what is wrong with it |
@@ -46,6 +48,7 @@ pub mod device;
 pub mod doctor;
 pub mod evaluation;
 pub mod event;
+pub mod footprint;
 pub mod fsio;
 pub mod ids;
 pub mod kernels;
@@ -58,6 +61,7 @@ pub mod models;
 pub mod optim;
 pub mod params;
 pub mod pipeline;
+pub mod preflight;
 pub mod ranking;
 pub mod recommend;
 pub mod report;

@@ -46,6 +46,9 @@ pub struct Args {
     /// Go on with a training that was interrupted or killed.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "output"])]
     resume: Option<PathBuf>,
+    /// Begin even where the memory that is free will likely not do.
+    #[arg(long)]
+    no_preflight: bool,
     /// What goes to standard output at the end.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -109,7 +112,7 @@ fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Resu
         .clone()
         .unwrap_or_else(|| run_dir::default_path(path));
     let reserved = run_dir::reserve(&output)?;
-    let job = prepare(config, device, path, &output, quiet, progress);
+    let job = prepare(args, config, device, path, &output, quiet, progress);
     if job.is_err() {
         reserved.release();
     }
@@ -117,6 +120,7 @@ fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Resu
 }
 
 fn prepare(
+    args: &Args,
     config: Config,
     device: Resolved,
     config_path: &Path,
@@ -129,6 +133,9 @@ fn prepare(
     let data = pipeline::divide(&config, dataset)?;
     say_data(&summary, &data, progress);
     say_device(&device, quiet);
+    if !args.no_preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     let provenance = run_dir::provenance(&config, &device, &summary.hash, &typed());
     let run = RunDir::create(output, &config, &data, summary, provenance)?;
     progress.say(&format!("run {}", output.display()));
@@ -160,6 +167,9 @@ fn resume(args: &Args, dir: &Path, quiet: bool) -> Result<Option<Job>> {
     let device = device::resolve(config.device)?;
     let data = run.data()?;
     say_device(&device, quiet);
+    if !args.no_preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     Ok(Some(Job {
         run,
         config,

@@ -157,6 +157,14 @@ fn adapters(seen: &Diagnosis, around: &Surroundings) -> Option<Problem> {
             todo_without_adapter(around),
         ));
     }
+    let hidden = around.vulkan_drivers.as_ref();
+    if let Some((variable, value)) = hidden.filter(|(_, value)| names_nothing(value)) {
+        return Some(problem(
+            Weight::Warning,
+            format!("Vulkan sees no adapter: {}", why_none(around)),
+            format!("unset {variable}, or let it name a file that is there, not {value}"),
+        ));
+    }
     let only_software = seen.adapters.iter().all(|a| a.info.software);
     only_software.then(|| {
         let names: Vec<&str> = seen.adapters.iter().map(|a| a.info.name.as_str()).collect();
@@ -177,8 +185,7 @@ fn adapters(seen: &Diagnosis, around: &Surroundings) -> Option<Problem> {
 
 fn why_none(around: &Surroundings) -> String {
     if let Some((variable, value)) = &around.vulkan_drivers {
-        let files = value.split(':').filter(|f| !f.is_empty());
-        if files.clone().all(|f| !Path::new(f).exists()) {
+        if names_nothing(value) {
             return format!("{variable} = {value} says where drivers are, and nothing is there");
         }
         return format!("{variable} = {value} names the only drivers that are looked at");
@@ -187,6 +194,11 @@ fn why_none(around: &Surroundings) -> String {
         return "the Vulkan loader (libvulkan.so.1) is not installed".into();
     }
     card_without_driver().unwrap_or_else(|| "this machine shows no graphics card".into())
+}
+
+fn names_nothing(files: &str) -> bool {
+    let mut files = files.split(':').filter(|f| !f.is_empty());
+    files.all(|f| !Path::new(f).exists())
 }
 
 fn todo_without_adapter(around: &Surroundings) -> String {
