@@ -22,6 +22,7 @@
 //! | [`preflight`] | refuses what does not fit, and foretells an epoch |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
+//! | [`reproduce`] | configs whose figures are known, trained again and judged |
 //! | [`doctor`] | what this machine is good for, and what is wrong with it |
 //! | [`cli`] | one file a command |
 //!
@@ -65,6 +66,7 @@ pub mod preflight;
 pub mod ranking;
 pub mod recommend;
 pub mod report;
+pub mod reproduce;
 pub mod run_dir;
 pub mod sampling;
 pub mod seed;

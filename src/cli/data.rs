@@ -1,7 +1,7 @@
 //! `recsys data`: its commands.
 
 mod check;
-mod fetch;
+pub(super) mod fetch;
 pub(super) mod stats;
 mod synth;
 

@@ -15,6 +15,7 @@ mod open;
 pub mod output;
 mod progress;
 mod recommend;
+mod reproduce;
 mod table;
 mod train;
 
@@ -54,6 +55,7 @@ enum Command {
     Doctor(doctor::Args),
     Models(models::Args),
     Metrics(metrics::Args),
+    Reproduce(reproduce::Args),
     Completions(completions::Args),
 }
 
@@ -72,6 +74,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Doctor(args) => doctor::run(&args, quiet),
         Command::Models(args) => models::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Reproduce(args) => return reproduce::run(&args, quiet),
         Command::Completions(args) => completions::run(&args),
     }?;
     Ok(0)

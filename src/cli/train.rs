@@ -148,7 +148,7 @@ fn prepare(
 }
 
 /// The command as it was typed.
-fn typed() -> String {
+pub(super) fn typed() -> String {
     let arguments = std::env::args_os().skip(1);
     arguments.fold("recsys".to_string(), |line, argument| {
         line + " " + &argument.to_string_lossy()
