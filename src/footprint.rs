@@ -71,6 +71,11 @@ impl Workload<'_> {
         self.train.len() as u64
     }
 
+    /// Scores of the users that are ranked at a time.
+    pub fn tile(&self) -> u64 {
+        (self.users() * self.items() * FLOAT).min(TILE_BYTES as u64)
+    }
+
     /// A sparse matrix of all training pairs: column and value of each.
     pub fn sparse(&self) -> u64 {
         self.pairs() * 2 * FLOAT + 8 * self.users().max(self.items())
@@ -104,7 +109,7 @@ impl Workload<'_> {
         Footprint {
             parameters: if on_host { parameters } else { 0 },
             fitting: best + weights_and_states + if on_host { trained } else { 0 },
-            ranking: best + 2 * parameters + TILE_BYTES as u64,
+            ranking: best + 2 * parameters + self.tile(),
             on_device: if on_host { 0 } else { parameters + trained },
             instead,
         }
@@ -119,7 +124,7 @@ impl Workload<'_> {
             parameters: tables,
             // Parameters, the best ones, and both in a checkpoint.
             fitting: step + 3 * tables,
-            ranking: step + 3 * tables + TILE_BYTES as u64,
+            ranking: step + 3 * tables + self.tile(),
             on_device: 0,
             instead: SMALLER_EMBEDDINGS,
         }
@@ -132,7 +137,7 @@ impl Workload<'_> {
         Footprint {
             parameters: kept,
             fitting: kept + 2 * self.sparse() + working,
-            ranking: kept + self.threads as u64 * self.items() * 9 + TILE_BYTES as u64,
+            ranking: kept + self.threads as u64 * self.items() * 9 + self.tile(),
             on_device: 0,
             instead,
         }
@@ -152,7 +157,7 @@ impl Workload<'_> {
         Footprint {
             parameters: kept,
             fitting: 2 * self.sparse() + blocks + 3 * width * width * 8,
-            ranking: 2 * self.sparse() + 2 * kept + TILE_BYTES as u64,
+            ranking: 2 * self.sparse() + 2 * kept + self.tile(),
             on_device: 0,
             instead,
         }

@@ -11,7 +11,6 @@ use crate::model::{
 use crate::models::item_weights::Column;
 use crate::models::similarity::{self, Measure, Similarity, Space};
 use crate::models::{ModelEntry, params};
-use crate::ranking::TILE_BYTES;
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
@@ -100,7 +99,7 @@ impl ModelSpec for UserKnn {
         Footprint {
             parameters: 2 * work.sparse(),
             fitting: work.sparse(),
-            ranking: work.threads as u64 * (work.users() + work.items()) * 9 + TILE_BYTES as u64,
+            ranking: work.threads as u64 * (work.users() + work.items()) * 9 + work.tile(),
             on_device: 0,
             instead: LESS_DATA,
         }

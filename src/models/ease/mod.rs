@@ -10,7 +10,6 @@ use crate::linalg::{Sparse, Symmetric, ensure_fits};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::item_weights::ItemWeights;
 use crate::models::{ModelEntry, params};
-use crate::ranking::TILE_BYTES;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
@@ -143,7 +142,7 @@ impl ModelSpec for Ease {
                 } else {
                     matrix
                 },
-            ranking: work.threads as u64 * items * 4 + TILE_BYTES as u64,
+            ranking: work.threads as u64 * items * 4 + work.tile(),
             on_device: 0,
             instead: FEWER_CANDIDATES,
         }

@@ -1,6 +1,7 @@
 //! What this machine is good for, and what is wrong with it: `recsys doctor`.
 
 mod advice;
+mod graphics;
 mod trial;
 
 pub use advice::{Problem, Weight, problems};
