@@ -46,7 +46,7 @@ pub fn run(
     let text = config_text(&recipe.name)?;
     let mut reports = Vec::new();
     let mut folders = Vec::new();
-    let mut data_matches = true;
+    let mut data_sha256 = Vec::new();
     for sets in overrides(recipe, options) {
         let config = Config::parse(text, &format!("{}.toml", recipe.name), &sets)?;
         let found = content_hash(&config.data, Path::new("")).with_context(|| {
@@ -55,13 +55,16 @@ pub fn run(
                 recipe.name, recipe.data
             )
         })?;
-        data_matches &= recipe.knows_data(&found);
+        if !data_sha256.contains(&found) {
+            data_sha256.push(found);
+        }
         let Some((report, folder)) = train(recipe, config, options, observer)? else {
             return Ok(None);
         };
         reports.push(report);
         folders.push(folder);
     }
+    let data_matches = data_sha256.iter().all(|h| recipe.knows_data(h));
     if !data_matches {
         observer.on(&Event::Warning(format!(
             "the files of `{}` are not byte for byte those that its figures were measured on \
@@ -82,8 +85,9 @@ pub fn run(
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(Some(Outcome {
         recipe: recipe.name.clone(),
-        judged: judge(recipe, &values)?,
+        judged: judge(recipe, &values, options.all_seeds)?,
         runs: folders,
+        data_sha256,
         data_matches,
         seconds: begun.elapsed().as_secs_f64(),
     }))

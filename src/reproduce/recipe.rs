@@ -50,6 +50,9 @@ pub struct Metric {
     tolerance: Option<f64>,
     #[serde(default)]
     pub published: Option<f64>,
+    /// Of the first seed alone, for models without random steps.
+    #[serde(default)]
+    pub first: Option<f64>,
 }
 
 impl Metric {
@@ -57,6 +60,15 @@ impl Metric {
     pub fn tolerance(&self) -> f64 {
         let by_seeds = DEVIATIONS * self.deviation.unwrap_or(0.0);
         self.tolerance.unwrap_or(by_seeds).max(LEAST_TOLERANCE)
+    }
+
+    /// What is expected, and how far from it a value may lie: of the mean, or
+    /// of the first seed alone.
+    pub fn target(&self, all_seeds: bool) -> (f64, f64) {
+        match self.first.filter(|_| !all_seeds) {
+            Some(first) => (first, LEAST_TOLERANCE),
+            None => (self.expected, self.tolerance()),
+        }
     }
 }
 

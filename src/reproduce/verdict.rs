@@ -40,6 +40,8 @@ pub struct Outcome {
     pub judged: Vec<Judged>,
     /// The run directories.
     pub runs: Vec<PathBuf>,
+    /// SHA-256 over the files of each run.
+    pub data_sha256: Vec<String>,
     /// Whether the files are byte for byte those of the recipe.
     pub data_matches: bool,
     pub seconds: f64,
@@ -53,26 +55,28 @@ impl Outcome {
     }
 }
 
-/// Judges values by the name of their metric.
+/// Judges values by the name of their metric: means over all seeds, or values
+/// of the first.
 ///
 /// # Errors
 /// A metric that the recipe or the program does not know.
-pub fn judge(recipe: &Recipe, values: &[(String, f64)]) -> Result<Vec<Judged>> {
+pub fn judge(recipe: &Recipe, values: &[(String, f64)], all_seeds: bool) -> Result<Vec<Judged>> {
     let each = |(name, value): &(String, f64)| {
         let metric = recipe.metrics.get(name);
         let metric = metric.with_context(|| format!("`{}` says nothing of {name}", recipe.name))?;
+        let (expected, tolerance) = metric.target(all_seeds);
         let direction = MetricSpec::parse(name)?.direction();
         Ok(Judged {
             metric: name.clone(),
             value: *value,
-            expected: metric.expected,
-            tolerance: metric.tolerance(),
+            expected,
+            tolerance,
             published: metric.published,
             reaches_published: metric
                 .published
                 // As figures are published: with four digits at most.
                 .map(|p| gain(direction, *value, p) >= -0.00005),
-            verdict: verdict(gain(direction, *value, metric.expected), metric.tolerance()),
+            verdict: verdict(gain(direction, *value, expected), tolerance),
         })
     };
     values.iter().map(each).collect()
@@ -104,7 +108,7 @@ mod tests {
     }
 
     fn verdicts(recipe: &Recipe, name: &str, values: &[f64]) -> Vec<Verdict> {
-        let of = |v: &f64| judge(recipe, &[(name.to_string(), *v)]).unwrap()[0].verdict;
+        let of = |v: &f64| judge(recipe, &[(name.to_string(), *v)], true).unwrap()[0].verdict;
         values.iter().map(of).collect()
     }
 
@@ -117,8 +121,17 @@ mod tests {
             verdicts(&recipe, "ndcg@10", &values),
             [Missed, Matched, Matched, Matched, Better]
         );
-        let judged = judge(&recipe, &[("ndcg@10".into(), 0.285)]).unwrap();
+        let judged = judge(&recipe, &[("ndcg@10".into(), 0.285)], true).unwrap();
         assert_eq!(judged[0].reaches_published, Some(false));
+    }
+
+    #[test]
+    fn the_first_seed_of_a_model_without_chance_is_held_tighter() {
+        let recipe = recipe("'ndcg@10' = { expected = 0.3, deviation = 0.01, first = 0.31 }");
+        let of = |value, all| judge(&recipe, &[("ndcg@10".into(), value)], all).unwrap()[0].verdict;
+        assert_eq!(of(0.3, true), Verdict::Matched);
+        assert_eq!(of(0.3, false), Verdict::Missed);
+        assert_eq!(of(0.3096, false), Verdict::Matched);
     }
 
     #[test]
@@ -134,6 +147,6 @@ mod tests {
             verdicts(&recipe, "mae", &[0.7004, 0.7006]),
             [Matched, Missed]
         );
-        assert!(judge(&recipe, &[("ndcg@10".into(), 1.0)]).is_err());
+        assert!(judge(&recipe, &[("ndcg@10".into(), 1.0)], true).is_err());
     }
 }

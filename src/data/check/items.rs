@@ -23,7 +23,7 @@ pub fn check(data: &Data<'_>) -> Vec<Draft> {
 /// year.
 fn titles(data: &Data<'_>, table: &FeatureTable) -> Vec<Draft> {
     let of = data.dataset.items.len();
-    let mut same: HashMap<String, Vec<u32>> = HashMap::new();
+    let mut same: HashMap<(String, String), Vec<u32>> = HashMap::new();
     let mut titled = 0;
     for item in 0..of as u32 {
         if let Some(title) = table.title_of(item) {
@@ -32,12 +32,12 @@ fn titles(data: &Data<'_>, table: &FeatureTable) -> Vec<Draft> {
         }
     }
     let mut but_year: HashMap<&str, Vec<u32>> = HashMap::new();
-    for (title, items) in &same {
-        but_year
-            .entry(without_year(title))
-            .or_default()
-            .push(items[0]);
+    for ((title, _), items) in &same {
+        but_year.entry(title).or_default().push(items[0]);
     }
+    but_year
+        .values_mut()
+        .for_each(|items| items.sort_unstable());
     let twins = groups(same.values());
     let remakes = groups(but_year.values());
     let kinds = [
@@ -94,38 +94,30 @@ pub(super) fn example(data: &Data<'_>, table: Option<&FeatureTable>, items: &[u3
     Example::of(format!("items {}{more}", first.join(" and ")))
 }
 
-/// Letters and digits in small letters, words apart; an article that was put
-/// behind (`Matrix, The`) stands in front again.
-fn plain(title: &str) -> String {
+/// Letters and digits in small letters, words apart, and the year that stands
+/// in parentheses behind, empty without one; an article that was put behind
+/// (`Matrix, The`) stands in front again.
+fn plain(title: &str) -> (String, String) {
     let lower = title.to_lowercase();
-    let (name, year) = match lower.rfind(" (") {
-        Some(at) if is_year(&lower[at + 1..]) => lower.split_at(at),
-        _ => (lower.as_str(), ""),
+    let year_at = lower.rfind(" (").filter(|at| is_year(&lower[at + 1..]));
+    let (name, year) = match year_at {
+        Some(at) => (&lower[..at], lower[at + 2..at + 6].to_string()),
+        None => (lower.as_str(), String::new()),
     };
     let moved = ["the", "a", "an"].iter().find_map(|article| {
         let rest = name.strip_suffix(article)?.strip_suffix(", ")?;
         Some(format!("{article} {rest}"))
     });
     let name = moved.unwrap_or_else(|| name.to_string());
-    let text = format!("{name}{year}");
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    words
-        .filter(|w| !w.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = name.split(|c: char| !c.is_alphanumeric());
+    let words: Vec<&str> = words.filter(|w| !w.is_empty()).collect();
+    (words.join(" "), year)
 }
 
+/// Whether it is `(1999)`.
 fn is_year(text: &str) -> bool {
-    let digits = text.trim_matches(['(', ')']);
-    digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// A plain title without a year at its end.
-fn without_year(title: &str) -> &str {
-    match title.rsplit_once(' ') {
-        Some((name, year)) if is_year(year) => name,
-        _ => title,
-    }
+    let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')'));
+    inner.is_some_and(|t| t.len() == 4 && t.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Items whose whole rows of features are equal.
@@ -192,12 +184,10 @@ mod tests {
     #[test]
     fn titles_without_case_signs_and_order_of_the_article() {
         assert_eq!(plain("Matrix, The (1999)"), plain("THE MATRIX (1999)"));
-        assert_eq!(plain("Se7en"), "se7en");
-        assert_ne!(plain("Hamlet (1990)"), plain("Hamlet (1996)"));
-        assert_eq!(without_year(&plain("Hamlet (1990)")), "hamlet");
-        assert_eq!(
-            without_year(&plain("2001: A Space Odyssey")),
-            "2001 a space odyssey"
-        );
+        assert_eq!(plain("Se7en"), ("se7en".into(), String::new()));
+        let hamlet = |year: &str| ("hamlet".to_string(), year.to_string());
+        assert_eq!(plain("Hamlet (1990)"), hamlet("1990"));
+        // A number is no year.
+        assert_ne!(plain("Item 2047").0, plain("Item 3163").0);
     }
 }
