@@ -3,6 +3,7 @@
 use crate::data::features::FeatureTable;
 use crate::data::interactions::Interactions;
 use crate::event::Observer;
+use crate::footprint::{Footprint, Workload};
 use crate::ids::UserIdx;
 use crate::kernels::top_k::{List, Masks};
 use crate::seed::Seed;
@@ -256,6 +257,9 @@ impl Fitted {
 
 /// A model by name with its parameters, not yet fitted.
 pub trait ModelSpec: Send + Sync {
+    /// What the model will take of memory, known before any of it is made.
+    fn footprint(&self, work: &Workload<'_>) -> Footprint;
+
     /// Trains from scratch, or goes on from the checkpoint in
     /// `context.checkpoints`.
     ///

@@ -15,9 +15,12 @@ use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
 use crate::event::{Observer, Silent};
+use crate::footprint::Workload;
+use crate::machine;
 use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
+use crate::preflight::{self, Forecasting, Room};
 use crate::report::{EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
@@ -110,6 +113,26 @@ pub fn train(
     Ok(Some(report))
 }
 
+/// Refuses a model that the machine has no room for.
+///
+/// # Errors
+/// As [`preflight::ensure_fits`].
+pub fn preflight(config: &Config, data: &RunData, device: &Resolved) -> Result<()> {
+    let spec = models::build(&config.model.name, config.model.params.clone())?;
+    let footprint = spec.footprint(&workload(config, data, device));
+    preflight::ensure_fits(&config.model.name, &footprint, Room::of(device))
+}
+
+fn workload<'a>(config: &'a Config, data: &'a RunData, device: &'a Resolved) -> Workload<'a> {
+    Workload {
+        train: &data.split.train,
+        training: &config.training,
+        device: &device.device,
+        validated: data.split.validation.is_some(),
+        threads: machine::cpu().threads,
+    }
+}
+
 fn fit(
     config: &Config,
     data: &RunData,
@@ -119,6 +142,10 @@ fn fit(
 ) -> Result<Fitted> {
     let spec = models::build(&config.model.name, config.model.params.clone())?;
     let metrics = validation_metrics(config)?;
+    let work = workload(config, data, device);
+    let footprint = spec.footprint(&work);
+    let forecast = preflight::forecast(&footprint, &work);
+    let mut observer = Forecasting::new(observer, forecast);
     let set = data.split.validation.as_ref();
     let mut validate = |model: &dyn Recommender| {
         let set = set.context("there is no validation part")?;
@@ -131,7 +158,7 @@ fn fit(
         training: &config.training,
         device: &device.device,
         seed: Seed(config.seed),
-        observer,
+        observer: &mut observer,
         validate: set.map(|_| &mut validate as &mut Validate<'_>),
         checkpoints,
     })

@@ -346,18 +346,16 @@ impl Job<'_> {
     fn train(&self, config: Config, progress: &mut Progress) -> Result<Option<Report>> {
         let path = self.folder.join("best");
         progress.say("training with the best settings");
+        let how = train::How {
+            device: self.device,
+            preflight: true,
+            quiet: self.quiet,
+        };
         let job = if RunDir::is_at(&path) {
-            train::resume(self.device, &path, self.quiet)?
+            train::resume(how, &path)?
         } else {
             let from = &self.planned.path;
-            Some(train::start(
-                self.device,
-                config,
-                from,
-                &path,
-                self.quiet,
-                progress,
-            )?)
+            Some(train::start(how, config, from, &path, progress)?)
         };
         match job {
             Some(job) => train::train(job, progress, self.interrupt),

@@ -2,6 +2,7 @@
 //! and an ideal low-pass filter. Nothing is trained.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::gemm::{Left, add_product};
 use crate::kernels::simd::{self, Isa, Job, Lane, flat};
 use crate::kernels::table::Table;
@@ -222,6 +223,11 @@ impl Job for Product<'_> {
 }
 
 impl ModelSpec for GfCf {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let dim = (self.embedding_dim as u64).min(work.items());
+        work.singular(dim, 4 * dim * work.items(), SMALLER_EMBEDDINGS)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let graph = graph(context.data.train, self.alpha);
         let mut rng = context.seed.stream("init");

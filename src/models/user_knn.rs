@@ -2,6 +2,7 @@
 //! had it.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, LESS_DATA, Workload};
 use crate::linalg::Sparse;
 use crate::linalg::sparse::Sums;
 use crate::model::{
@@ -94,6 +95,16 @@ struct Fit {
 }
 
 impl ModelSpec for UserKnn {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        Footprint {
+            parameters: 2 * work.sparse(),
+            fitting: work.sparse(),
+            ranking: work.threads as u64 * (work.users() + work.items()) * 9 + work.tile(),
+            on_device: 0,
+            instead: LESS_DATA,
+        }
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         Ok(Fitted::at_once(Box::new(self.model(context.data.train))))
     }

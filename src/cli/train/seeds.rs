@@ -1,6 +1,6 @@
 //! `recsys train --seeds`: one config, several seeds, one folder of runs.
 
-use super::{Args, Format, interrupted, resume, start, train};
+use super::{Args, Format, How, interrupted, resume, start, train};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output;
 use crate::cli::progress::Progress;
@@ -134,16 +134,15 @@ fn one(
     progress.say(&format!("seed {seed}"));
     let path = &folder.join(format!("seed-{seed}"));
     let job = if RunDir::is_at(path) {
-        resume(args.device, path, quiet)?
+        resume(How::of(args, quiet), path)?
     } else {
         let mut config = Config::load(&folder.join(CONFIG), &[])?;
         config.seed = seed;
         Some(start(
-            args.device,
+            How::of(args, quiet),
             config,
             &group.config,
             path,
-            quiet,
             &mut progress,
         )?)
     };
