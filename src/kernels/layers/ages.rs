@@ -68,6 +68,6 @@ mod tests {
     #[test]
     fn what_is_still_to_come_has_no_age() {
         let ages = Ages::new(&[10, 20], &[5, 15]);
-        assert_eq!((ages.row(0), ages.row(1)), (&[0][..], &[4, 0][..]));
+        assert_eq!((ages.row(0), ages.row(1)), (&[0][..], &[5, 0][..]));
     }
 }
