@@ -16,6 +16,7 @@ mod time;
 
 pub(crate) use assign::Role;
 pub use config::{Order, Select, SplitConfig, SplitKind};
+pub use moment::parse_moment;
 pub use shares::share_counts;
 pub(crate) use time::UserRows;
 

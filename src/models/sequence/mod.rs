@@ -37,6 +37,7 @@ use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use network::Network;
+use part::Clock;
 use recommender::SequenceRecommender;
 use setup::{SequenceLoss, Setup};
 use task::SequenceTask;
@@ -62,6 +63,11 @@ pub trait Body: Send + Sync {
     /// every place.
     fn cloze(&self) -> Option<f64> {
         None
+    }
+
+    /// Which times it wants in [`Graph::set_times`].
+    fn clock(&self) -> Clock {
+        Clock::None
     }
 }
 
