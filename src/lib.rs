@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
+//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; named tensors on disk |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
 //! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
@@ -62,5 +62,6 @@ pub mod sampling;
 pub mod seed;
 pub mod suggest;
 pub mod tape;
+pub mod tensorboard;
 pub mod tensors;
 pub mod training;

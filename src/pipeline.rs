@@ -13,7 +13,7 @@ use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report};
-use crate::run_dir::{RUNS, RunData, RunDir, State, add_session};
+use crate::run_dir::{Checkpoints, RUNS, RunData, RunDir, State, add_session};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{MemorySink, TrainingConfig};
@@ -76,7 +76,8 @@ pub fn train(
 ) -> Result<Option<Report>> {
     let begun = Instant::now();
     run.set_state(State::Training)?;
-    let Fitted { model, summary } = fit(run, config, data, device, observer)?;
+    let mut checkpoints = run.checkpoints();
+    let Fitted { model, summary } = fit(&mut checkpoints, config, data, device, observer)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
         add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
@@ -101,13 +102,16 @@ pub fn train(
         .then(|| (&summary).into());
     add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
     report.provenance = run.file.provenance.clone();
+    if let Some(test) = report.metrics.get(&EvaluatedPart::Test) {
+        checkpoints.finish(summary.best_epoch, test)?;
+    }
     run.save_report(&report)?;
     run.set_state(State::Complete)?;
     Ok(Some(report))
 }
 
 fn fit(
-    run: &RunDir,
+    checkpoints: &mut Checkpoints,
     config: &Config,
     data: &RunData,
     device: &Resolved,
@@ -129,7 +133,7 @@ fn fit(
         seed: Seed(config.seed),
         observer,
         validate: set.map(|_| &mut validate as &mut Validate<'_>),
-        checkpoints: &mut run.checkpoints(),
+        checkpoints,
     })
     .with_context(|| format!("training `{}`", config.model.name))
 }

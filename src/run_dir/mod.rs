@@ -12,10 +12,12 @@
 //! model.safetensors   the same weights for other tools
 //! checkpoint/last.bpk the state of the training to go on from
 //! metrics.jsonl       one line an epoch
+//! events.out.tfevents.* the same and more for TensorBoard, one file a session
 //! report.json         what `train` reported
 //! ```
 //!
-//! Every file is written whole or not at all. What makes a directory a run,
+//! Every file is written whole or not at all, but for the event files, which
+//! grow record by record under checksums. What makes a directory a run,
 //! `run.json` and then `config.toml`, comes after ids, features and split, and
 //! before any training.
 
