@@ -1,8 +1,11 @@
 //! What a run reports: the figures, and all that one needs to believe them.
 
+pub mod analysis;
+mod chart;
 mod csv;
 mod table;
 
+pub use analysis::Analysis;
 pub use csv::csv;
 pub use table::table;
 
@@ -30,6 +33,9 @@ pub struct Report {
     pub protocol: Protocol,
     pub data: DataSummary,
     pub provenance: Provenance,
+    /// A closer look at the main part, which the renderers draw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
 }
 
 /// Metrics by part; validation comes before test.
