@@ -13,13 +13,12 @@ use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report};
-use crate::run_dir::{Checkpoints, RUNS, RunData, RunDir, State, add_session};
+use crate::run_dir::{Checkpoints, RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{MemorySink, TrainingConfig};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
-use std::time::Instant;
 
 /// The model that every report shows beside the one that was trained.
 pub const BASELINE: &str = "popularity";
@@ -74,13 +73,13 @@ pub fn train(
     device: &Resolved,
     observer: &mut dyn Observer,
 ) -> Result<Option<Report>> {
-    let begun = Instant::now();
+    let session = Session::begin();
     run.set_state(State::Training)?;
     let mut checkpoints = run.checkpoints();
     let Fitted { model, summary } = fit(&mut checkpoints, config, data, device, observer)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
-        add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+        session.add_to(&mut run.file.provenance);
         run.set_state(State::Interrupted)?;
         return Ok(None);
     }
@@ -100,7 +99,7 @@ pub fn train(
     report.training = models::find(&config.model.name)?
         .gradient
         .then(|| (&summary).into());
-    add_session(&mut run.file.provenance, begun.elapsed().as_secs_f64());
+    session.add_to(&mut run.file.provenance);
     report.provenance = run.file.provenance.clone();
     if let Some(test) = report.metrics.get(&EvaluatedPart::Test) {
         checkpoints.finish(summary.best_epoch, test)?;

@@ -2,6 +2,7 @@
 """Writes the data that this program and its peers are compared on: the same three files for all.
 
     data.py ml-1m SOURCE OUT      ratings.dat of MovieLens 1M: ratings of 3 and more, a random 80/10/10 of each user
+    data.py ml-1m-sequence SOURCE OUT    all ratings of it in time order; a user's last is test, the one before validation
     data.py gowalla SOURCE OUT    train.txt and test.txt of LightGCN's split; a fiftieth of train becomes validation
     data.py synth OUT --users 1000000 --items 1000000 --interactions 20000000
 
@@ -47,6 +48,22 @@ def movielens(source, rng):
     }
 
 
+def movielens_sequence(source, _rng):
+    """Pairs by part, in time order within each user; users and items with at least 5. Ties keep the file's order."""
+    table = np.array(read(source, "ratings.dat").replace(b"::", b" ").split(), dtype=np.int64).reshape(-1, 4)
+    while True:
+        few = [np.bincount(table[:, column])[table[:, column]] < 5 for column in (0, 1)]
+        if not (few[0] | few[1]).any():
+            break
+        table = table[~(few[0] | few[1])]
+    table = table[np.lexsort((table[:, 3], table[:, 0]))]
+    users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
+    pairs = np.stack([users, items], axis=1)
+    counts = np.bincount(users)
+    from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(users))
+    return {"train": pairs[from_end > 2], "valid": pairs[from_end == 2], "test": pairs[from_end == 1]}
+
+
 def gowalla(source, rng):
     """Pairs by part. A user's first training item stays where it is, so that nobody loses all."""
     parts = {}
@@ -58,6 +75,9 @@ def gowalla(source, rng):
     first = np.concatenate([[True], users[1:] != users[:-1]])
     held = (rng.random(len(users)) < 0.02) & ~first
     return {"train": parts["train"][~held], "valid": parts["train"][held], "test": parts["test"]}
+
+
+SOURCES = {"ml-1m": movielens, "ml-1m-sequence": movielens_sequence, "gowalla": gowalla}
 
 
 def synth(args, rng):
@@ -103,7 +123,7 @@ def fixed_width(pairs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("ml-1m", "gowalla"):
+    for kind in SOURCES:
         of_files = kinds.add_parser(kind)
         of_files.add_argument("source", type=Path)
         of_files.add_argument("out", type=Path)
@@ -122,7 +142,7 @@ def main():
         if short:
             parser.error(f"{short} interactions are missing: so few users and items have no more pairs at this skew")
     else:
-        parts = (movielens if args.kind == "ml-1m" else gowalla)(args.source, rng)
+        parts = SOURCES[args.kind](args.source, rng)
     write(args.out / args.kind, args.kind, parts)
 
 

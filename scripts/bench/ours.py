@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CONFIGS = {
-    "bpr": HERE / "bpr.toml", "als": HERE / "als.toml", "als-128": HERE / "als.toml", "neumf": HERE / "neumf.toml"
-}  # fmt: skip
+CONFIGS = {contest: HERE / f"{contest}.toml" for contest in ("bpr", "als", "neumf", "lightgcn", "sasrec")}
+CONFIGS["als-128"] = CONFIGS["als"]
 
 
 @dataclass

@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 PEERS = (
-    "implicit-bpr", "implicit-als", "recbole-bpr", "recbole-neumf",
-    "torch-bpr", "torch-neumf", "torch-catalog", "torch-copy",
+    "implicit-bpr", "implicit-als", "recbole-bpr", "recbole-neumf", "recbole-lightgcn",
+    "torch-bpr", "torch-neumf", "torch-sasrec", "torch-catalog", "torch-copy",
 )  # fmt: skip
 WITHOUT_DATA = ("torch-catalog", "torch-copy")
 
@@ -67,6 +67,10 @@ def main():
         import peer_recbole
 
         peer_recbole.run(data, args)
+    elif args.model == "sasrec":
+        import peer_torch_sasrec
+
+        peer_torch_sasrec.run(data, args)
     else:
         import peer_torch
 

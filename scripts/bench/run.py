@@ -6,7 +6,7 @@
     python3 scripts/bench/run.py --data OUT [--recsys target/release/recsys] [--threads 1,2] [--rounds 3]
 
 Contests: `bpr` (matrix factorization, 64 dimensions), `als` and `als-128` (implicit ALS, 64 and 128 dimensions),
-`neumf`, and the ranking that follows each training. Every round
+`neumf`, `lightgcn`, `sasrec`, and the ranking that follows the training of most. Every round
 runs all entrants of a contest one after the other and begins with another one, so that what else the machine does
 meets all of them. Each measurement is a line of JSON in --output; `--table FILE` prints the table of such a file again.
 """
@@ -71,7 +71,19 @@ CONTESTS = {
         "recbole-neumf": "--epochs 3",
         "torch-neumf": "--seconds 5 --modes eager,compile",
     },
+    ("lightgcn", "ml-1m"): {
+        "recsys": {"epochs": 2, "sets": []},
+        "recbole-lightgcn": "--epochs 2 --batch-size 2048 --learning-rate 0.002",
+    },
+    ("sasrec", "ml-1m-sequence"): {
+        "recsys": {"epochs": 4, "sets": []},
+        "torch-sasrec": "--epochs 4 --batch-size 8192",
+    },
 }
+
+
+# Contests whose peers rank, too.
+RANKED = ("bpr", "als", "als-128", "neumf", "lightgcn")
 
 
 def parse():
@@ -83,8 +95,8 @@ def parse():
     parser.add_argument("--venv", type=Path, default=cache / "bench-venv", help="what setup.sh made")
     parser.add_argument("--threads", default="1,2", help="core counts, one after the other")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--contests", default="bpr,als,als-128,neumf")
-    parser.add_argument("--names", default="ml-1m,gowalla", help="data sets")
+    parser.add_argument("--contests", default="bpr,als,als-128,neumf,lightgcn,sasrec")
+    parser.add_argument("--names", default="ml-1m,ml-1m-sequence,gowalla", help="data sets")
     parser.add_argument("--entrants", default="", help="only these, e.g. recsys,implicit-bpr")
     parser.add_argument("--epochs", type=int, help="of every training, instead of what the contest says")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for this program's config")
@@ -120,7 +132,7 @@ def enter(entrant, contest, name, threads, settings, args, work):
         line, run_dir = ours.train(args.recsys, contest, args.data, name, threads, epochs, work, sets)
         line["peer"] = entrant
         measure = "rank" if contest == "bpr" else f"{contest}-rank"
-        if entrant != "recsys":
+        if entrant != "recsys" or contest not in RANKED:
             return [line]
         return [line, ours.rank(args.recsys, measure, name, threads, run_dir, work)]
     command = [args.venv / "bin" / "python", HERE / "peers.py", entrant, "--data", args.data, "--name", name]

@@ -167,6 +167,9 @@ pub struct Provenance {
     pub driver: Option<String>,
     pub seed: u64,
     pub wall_seconds: f64,
+    /// Of all threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
     /// As it was typed.

@@ -30,7 +30,7 @@ mod split;
 
 pub use checkpoints::Checkpoints;
 pub use locate::{RUNS, default_path, newest};
-pub use provenance::{add_session, provenance};
+pub use provenance::{Session, provenance};
 
 use crate::config::Config;
 use crate::data::dataset::Dataset;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::device::{DeviceChoice, Resolved};
 use crate::report::Provenance;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What is known when a training begins; `command` is what was typed.
 pub fn provenance(
@@ -35,10 +35,29 @@ pub fn provenance(
     }
 }
 
-/// Adds what a session of a training cost.
-pub fn add_session(provenance: &mut Provenance, seconds: f64) {
-    provenance.wall_seconds += seconds;
-    provenance.peak_memory_bytes = provenance.peak_memory_bytes.max(peak_memory_bytes());
+/// One session of a training: from its start, or from a resume, to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    begun: Instant,
+    cpu_seconds: Option<f64>,
+}
+
+impl Session {
+    pub fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            cpu_seconds: cpu_seconds(),
+        }
+    }
+
+    /// Adds what the session cost until now.
+    pub fn add_to(&self, provenance: &mut Provenance) {
+        provenance.wall_seconds += self.begun.elapsed().as_secs_f64();
+        if let (Some(begun), Some(now)) = (self.cpu_seconds, cpu_seconds()) {
+            *provenance.cpu_seconds.get_or_insert(0.0) += now - begun;
+        }
+        provenance.peak_memory_bytes = provenance.peak_memory_bytes.max(peak_memory_bytes());
+    }
 }
 
 /// A moment as a date and time of day in UTC.
@@ -46,6 +65,26 @@ pub fn utc(time: SystemTime) -> chrono::DateTime<chrono::Utc> {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     chrono::DateTime::from_timestamp(since.as_secs() as i64, since.subsec_nanos())
         .unwrap_or_default()
+}
+
+/// What all threads of the process have computed, in seconds: unlike the wall
+/// time it hardly depends on what else the machine does.
+fn cpu_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        // SAFETY: all zero is a valid `rusage`, and the call fills the one it is given.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            if libc::getrusage(libc::RUSAGE_SELF, &mut usage) != 0 {
+                return None;
+            }
+            usage
+        };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6;
+        Some(seconds(usage.ru_utime) + seconds(usage.ru_stime))
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// The largest resident set of the process. Linux tells it; elsewhere there is
@@ -72,9 +111,13 @@ mod tests {
     #[test]
     fn sessions_add_up() {
         let mut provenance = Provenance::default();
-        add_session(&mut provenance, 1.5);
-        add_session(&mut provenance, 2.0);
-        assert_eq!(provenance.wall_seconds, 3.5);
+        for _ in 0..2 {
+            let session = Session::begin();
+            std::thread::sleep(Duration::from_millis(5));
+            session.add_to(&mut provenance);
+        }
+        assert!((0.01..10.0).contains(&provenance.wall_seconds));
+        assert_eq!(provenance.cpu_seconds.is_some(), cfg!(unix));
         assert_eq!(
             provenance.peak_memory_bytes.is_some(),
             cfg!(target_os = "linux")
