@@ -10,7 +10,7 @@
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; named tensors on disk |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
-//! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
+//! | [`metrics`], [`losses`], [`stats`] | a registry with one file a metric; losses as pure tensor functions; paired tests over users |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
@@ -18,7 +18,7 @@
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
+//! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -38,6 +38,7 @@
 
 pub mod ceiling;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod device;
@@ -60,6 +61,7 @@ pub mod report;
 pub mod run_dir;
 pub mod sampling;
 pub mod seed;
+pub mod stats;
 pub mod suggest;
 pub mod tape;
 pub mod tensorboard;

@@ -3,25 +3,27 @@
 //! `train` goes through all of them; `eval` and `recommend` enter with a run
 //! directory in place of the data.
 
+mod baselines;
+mod cache;
+mod judge;
+
+pub use judge::{Judge, Judged};
+
 use crate::config::Config;
 use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
-use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
+use crate::evaluation::{EvaluationTask, evaluate};
 use crate::event::{Observer, Silent};
 use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
-use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report};
+use crate::report::{EvaluatedPart, Report};
 use crate::run_dir::{Checkpoints, RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training::{MemorySink, TrainingConfig};
 use anyhow::{Context, Result, ensure};
-use std::path::Path;
-
-/// The model that every report shows beside the one that was trained.
-pub const BASELINE: &str = "popularity";
+use std::path::{Path, PathBuf};
 
 /// Reads the data of a config. `config_path` says where relative paths may
 /// start beside the current directory; the encoded data set is kept in
@@ -31,8 +33,12 @@ pub const BASELINE: &str = "popularity";
 /// Those of [`read_cached`].
 pub fn read(config: &Config, config_path: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
     let base = config_path.parent().unwrap_or(Path::new(""));
-    let cache = Path::new(RUNS).join(".cache");
-    read_cached(&config.data, base, &cache, observer)
+    read_cached(&config.data, base, &cache_folder(), observer)
+}
+
+/// Where encoded data and the figures of baselines wait for the next run.
+fn cache_folder() -> PathBuf {
+    Path::new(RUNS).join(".cache")
 }
 
 /// Divides the data into train, validation and test.
@@ -90,12 +96,8 @@ pub fn train(
         device,
     };
     let parts = [EvaluatedPart::Validation, EvaluatedPart::Test];
-    let mut report = judge.report(
-        model.as_ref(),
-        &parts,
-        &config.evaluation.specs()?,
-        observer,
-    )?;
+    let metrics = config.evaluation.specs()?;
+    let Judged { mut report, scores } = judge.judge(model.as_ref(), &parts, &metrics, observer)?;
     report.training = models::find(&config.model.name)?
         .gradient
         .then(|| (&summary).into());
@@ -104,6 +106,7 @@ pub fn train(
     if let Some(test) = report.metrics.get(&EvaluatedPart::Test) {
         checkpoints.finish(summary.best_epoch, test)?;
     }
+    run.save_scores(&scores)?;
     run.save_report(&report)?;
     run.set_state(State::Complete)?;
     Ok(Some(report))
@@ -164,66 +167,6 @@ pub fn load(
         .context("the model of the run cannot be loaded")
 }
 
-/// What a model is judged with.
-pub struct Judge<'a> {
-    pub run: &'a RunDir,
-    pub config: &'a Config,
-    pub data: &'a RunData,
-    pub device: &'a Resolved,
-}
-
-impl Judge<'_> {
-    /// Evaluates a model, and popularity beside it, on those of the parts that
-    /// there are.
-    ///
-    /// # Errors
-    /// Those of [`evaluate`].
-    pub fn report(
-        &self,
-        model: &dyn Recommender,
-        parts: &[EvaluatedPart],
-        metrics: &[MetricSpec],
-        observer: &mut dyn Observer,
-    ) -> Result<Report> {
-        let name = &self.config.model.name;
-        let mut report = Report {
-            model: ModelSummary {
-                name: name.clone(),
-                params: self.config.model.params.clone(),
-            },
-            protocol: Protocol::new(self.data.split.protocol.clone(), metrics),
-            data: self.run.file.data.clone(),
-            provenance: self.run.file.provenance.clone(),
-            ..Report::default()
-        };
-        let baseline = Baseline::fit(self, metrics)?;
-        for &part in parts {
-            let Some(set) = part_of(self.data, part) else {
-                continue;
-            };
-            let done = self.evaluate(model, name, set, metrics, observer)?;
-            report.add(part, &done);
-            if let Some(baseline) = &baseline {
-                let done = baseline.evaluate(self, set)?;
-                report.add_baseline(BASELINE, part, &done);
-            }
-        }
-        Ok(report)
-    }
-
-    fn evaluate(
-        &self,
-        model: &dyn Recommender,
-        name: &str,
-        set: &EvalSet,
-        metrics: &[MetricSpec],
-        observer: &mut dyn Observer,
-    ) -> Result<Evaluation> {
-        let task = task(self.config, self.data, name, set, metrics);
-        evaluate(model, &task, observer)
-    }
-}
-
 fn task<'a>(
     config: &Config,
     data: &'a RunData,
@@ -245,47 +188,5 @@ fn part_of(data: &RunData, part: EvaluatedPart) -> Option<&EvalSet> {
     match part {
         EvaluatedPart::Validation => data.split.validation.as_ref(),
         EvaluatedPart::Test => Some(&data.split.test),
-    }
-}
-
-/// Popularity, fitted on the same train part, with those metrics that mean
-/// something for it.
-struct Baseline {
-    model: Box<dyn Recommender>,
-    metrics: Vec<MetricSpec>,
-}
-
-impl Baseline {
-    fn fit(judge: &Judge<'_>, metrics: &[MetricSpec]) -> Result<Option<Self>> {
-        let is_rating = |m: &&MetricSpec| matches!(m.entry.kind, Kind::Rating { .. });
-        let metrics: Vec<_> = metrics.iter().filter(|m| !is_rating(m)).copied().collect();
-        if metrics.is_empty() {
-            return Ok(None);
-        }
-        let entry = models::find(BASELINE)?;
-        let spec = models::build(entry.name, (entry.defaults)())?;
-        let fitted = spec.fit(FitContext {
-            data: judge.data.model_data(),
-            training: &TrainingConfig::default(),
-            device: &judge.device.device,
-            seed: Seed(judge.config.seed),
-            observer: &mut Silent,
-            validate: None,
-            checkpoints: &mut MemorySink::default(),
-        })?;
-        Ok(Some(Self {
-            model: fitted.model,
-            metrics,
-        }))
-    }
-
-    fn evaluate(&self, judge: &Judge<'_>, set: &EvalSet) -> Result<Evaluation> {
-        judge.evaluate(
-            self.model.as_ref(),
-            BASELINE,
-            set,
-            &self.metrics,
-            &mut Silent,
-        )
     }
 }

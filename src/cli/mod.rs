@@ -3,6 +3,7 @@
 //! Standard output carries what was asked for and nothing else; all that is
 //! said on the way goes to standard error.
 
+mod compare;
 mod completions;
 mod data;
 mod devices;
@@ -37,16 +38,19 @@ Examples:
   recsys train --config configs/quickstart.toml    train, and see how good it is
   recsys recommend --user N14228                   ten items for that user, by the newest run
   recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
+  recsys compare runs/a runs/b                     is the difference real?
   recsys data stats --config configs/quickstart.toml
   recsys models                                    what can stand under [model]
 
 Every command has examples of its own: recsys train --help
-Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 a figure fell short of
+`compare --fail-below`, 130 stopped by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
     Eval(eval::Args),
+    Compare(compare::Args),
     Recommend(recommend::Args),
     Data(data::Args),
     Devices(devices::Args),
@@ -63,6 +67,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Train(args) => return train::run(&args, quiet),
+        Command::Compare(args) => return compare::run(&args),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Recommend(args) => recommend::run(&args, quiet),
         Command::Data(args) => data::run(&args, quiet),

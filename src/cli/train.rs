@@ -1,5 +1,7 @@
 //! `recsys train`
 
+mod seeds;
+
 use super::data::stats::cleaning_table;
 use super::interrupt::{EXIT_STATUS, Interrupt};
 use super::open::say_device;
@@ -14,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
-/// Train a model, judge it beside popularity, and keep it in a run directory.
+/// Train a model, judge it beside its baselines, and keep it in a run directory.
 ///
 /// Ctrl-C finishes the step, saves, and ends with exit status 130; `--resume`
 /// goes on from there as if nothing had happened. A second Ctrl-C aborts.
@@ -25,11 +27,12 @@ Examples:
   recsys train --config configs/quickstart.toml --set training.epochs=5 --set model.embedding_dim=64
   recsys train --config configs/quickstart.toml --device cpu --output runs/mine
   recsys train --resume runs/mine
+  recsys train --config configs/quickstart.toml --seeds 3 --output runs/three    seeds s, s+1, s+2
   recsys train --config configs/quickstart.toml --format json | jq '.metrics.test[\"ndcg@10\"]'
 
 The run directory is runs/<config>-<UTC time>-<id> unless --output names another; it holds the
-config with every default, the ids, the split, checkpoints, the model, metrics.jsonl and
-report.json. It is all that `recsys eval` and `recsys recommend` need.")]
+config with every default, the ids, the split, checkpoints, the model, metrics.jsonl,
+report.json and each user's scores. It is all that `recsys eval` and `recsys recommend` need.")]
 pub struct Args {
     /// The config file.
     #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
@@ -46,6 +49,11 @@ pub struct Args {
     /// Go on with a training that was interrupted or killed.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "output"])]
     resume: Option<PathBuf>,
+    /// Trains once for each seed, into a folder of runs that `recsys compare` takes as one: that many
+    /// seeds from the config's on, or a list of them. The seed moves random splits, too, unless
+    /// `split.seed` is set.
+    #[arg(long, value_name = "COUNT|SEED,SEED,...", conflicts_with = "resume")]
+    seeds: Option<seeds::Seeds>,
     /// What goes to standard output at the end.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -68,48 +76,60 @@ struct Job {
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     let interrupt = Interrupt::default();
+    if let Some(status) = seeds::run(args, quiet, &interrupt)? {
+        return Ok(status);
+    }
     let mut progress = Progress::new(quiet, interrupt.clone());
     let job = match (&args.resume, &args.config) {
         (Some(dir), _) => resume(args, dir, quiet)?,
-        (None, Some(config)) => Some(start(args, config, quiet, &mut progress)?),
+        (None, Some(path)) => {
+            let output = args
+                .output
+                .clone()
+                .unwrap_or_else(|| run_dir::default_path(path));
+            let config = Config::load(path, &args.set)?;
+            Some(start(args, config, path, &output, quiet, &mut progress)?)
+        }
         (None, None) => anyhow::bail!("--config or --resume is needed"),
     };
-    let Some(mut job) = job else {
+    let Some(job) = job else {
         return finished(args);
     };
-    progress.watch(&job.config.training.validation_metric);
-    // From here on there is something to save.
-    interrupt.listen();
-    let report = pipeline::train(
-        &mut job.run,
-        &job.config,
-        &job.data,
-        &job.device,
-        &mut progress,
-    )?;
     let path = job.run.path().display().to_string();
-    match report {
+    match train(job, &mut progress, &interrupt)? {
         Some(report) => deliver(&report, args.format, &path).map(|()| 0),
-        None => {
-            output::note(&format!(
-                "interrupted and saved; go on with `recsys train --resume {path}`"
-            ));
-            Ok(EXIT_STATUS)
-        }
+        None => Ok(interrupted(&path)),
     }
 }
 
+/// No report when it was interrupted.
+fn train(mut job: Job, progress: &mut Progress, interrupt: &Interrupt) -> Result<Option<Report>> {
+    progress.watch(&job.config.training.validation_metric);
+    // From here on there is something to save.
+    interrupt.listen();
+    pipeline::train(&mut job.run, &job.config, &job.data, &job.device, progress)
+}
+
+fn interrupted(path: &str) -> u8 {
+    output::note(&format!(
+        "interrupted and saved; go on with `recsys train --resume {path}`"
+    ));
+    EXIT_STATUS
+}
+
 /// Reads, divides and writes the run directory.
-fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Result<Job> {
-    let mut config = Config::load(path, &args.set)?;
+fn start(
+    args: &Args,
+    mut config: Config,
+    path: &Path,
+    output: &Path,
+    quiet: bool,
+    progress: &mut Progress,
+) -> Result<Job> {
     config.device = args.device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
-    let output = args
-        .output
-        .clone()
-        .unwrap_or_else(|| run_dir::default_path(path));
-    let reserved = run_dir::reserve(&output)?;
-    let job = prepare(config, device, path, &output, quiet, progress);
+    let reserved = run_dir::reserve(output)?;
+    let job = prepare(config, device, path, output, quiet, progress);
     if job.is_err() {
         reserved.release();
     }

@@ -109,6 +109,11 @@ impl Config {
         self.evaluation
             .specs()
             .map_err(|e| source.at(&["evaluation", "metrics"], e))?;
+        self.evaluation
+            .baselines
+            .iter()
+            .try_for_each(|name| check_baseline(name))
+            .map_err(|e| source.at(&["evaluation", "baselines"], e))?;
         self.training
             .validate()
             .map_err(|e| source.at(&["training"], e))?;
@@ -118,6 +123,16 @@ impl Config {
             .to_string();
         Ok(self)
     }
+}
+
+/// A baseline must be there before the model is trained for hours, and must
+/// need no `[training]` of its own.
+fn check_baseline(name: &str) -> Result<()> {
+    ensure!(
+        !models::find(name)?.gradient,
+        "the baseline `{name}` is trained in epochs; train it by itself and use `recsys compare`"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use super::analysis::{Analysis, Grouping};
 use super::table::protocol_facts;
 use super::{EvaluatedPart, Report};
-use crate::metrics::MetricValues;
 
 /// A table; the first column is text, the others are figures.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,8 +67,10 @@ pub fn title(report: &Report) -> String {
 pub fn verdict(report: &Report) -> String {
     match &report.verdict {
         Some(verdict) => verdict.sentence.clone(),
-        None => "No baseline was run beside this model, so nothing says what its figures are worth."
-            .to_string(),
+        None => {
+            "No baseline was run beside this model, so nothing says what its figures are worth."
+                .to_string()
+        }
     }
 }
 
@@ -82,18 +83,9 @@ pub fn skipped(report: &Report) -> Vec<String> {
     skipped.collect()
 }
 
-/// Every model that has figures of a part, the one that was trained first.
-pub fn columns(report: &Report, part: EvaluatedPart) -> Vec<(&str, &MetricValues)> {
-    let model = report.metrics.get(&part);
-    let model = model.map(|m| (report.model.name.as_str(), m));
-    let baselines = report.baselines.iter();
-    let baselines = baselines.filter_map(|b| Some((b.label.as_str(), b.metrics.get(&part)?)));
-    model.into_iter().chain(baselines).collect()
-}
-
 /// All metrics of a part, with intervals where the analysis has them.
 pub fn metrics(report: &Report, part: EvaluatedPart) -> Table {
-    let columns = columns(report, part);
+    let columns = report.metrics_by_model(part);
     let analysis = report.analysis.as_ref().filter(|a| a.part == part);
     let mut table = Table::new(&[&part.to_string()]);
     for (i, (name, _)) in columns.iter().enumerate() {
@@ -114,7 +106,9 @@ pub fn metrics(report: &Report, part: EvaluatedPart) -> Table {
                 |i| format!("{} to {}", figure(i.low), figure(i.high)),
             ));
         }
-        let others = columns[1..].iter().map(|(_, v)| figure_or_dash(v.get(metric)));
+        let others = columns[1..]
+            .iter()
+            .map(|(_, v)| figure_or_dash(v.get(metric)));
         row.extend(others);
         table.rows.push(row);
     }
@@ -151,9 +145,17 @@ pub fn training(report: &Report) -> Option<String> {
         .and_then(|a| a.curves.validation.first())
         .map_or("validation", |c| c.metric.as_str());
     let best = training.best_value.map_or_else(String::new, |value| {
-        format!("; {metric} was best in epoch {} ({})", training.best_epoch, figure(value))
+        format!(
+            "; {metric} was best in epoch {} ({})",
+            training.best_epoch,
+            figure(value)
+        )
     });
-    let stopped = if training.stopped_early { ", then stopped early" } else { "" };
+    let stopped = if training.stopped_early {
+        ", then stopped early"
+    } else {
+        ""
+    };
     Some(format!("{} epochs{stopped}{best}.", training.epochs))
 }
 
@@ -161,7 +163,9 @@ pub fn training(report: &Report) -> Option<String> {
 pub fn curves(analysis: &Analysis) -> Table {
     let curves = &analysis.curves;
     let mut table = Table::new(&["epoch", "loss"]);
-    table.head.extend(curves.validation.iter().map(|c| c.metric.clone()));
+    table
+        .head
+        .extend(curves.validation.iter().map(|c| c.metric.clone()));
     let every = curves.loss.len().div_ceil(10).max(1);
     let last = curves.loss.len().saturating_sub(1);
     let chosen = curves.loss.iter().enumerate();
@@ -246,7 +250,10 @@ pub fn data(report: &Report) -> Table {
     table.row("users", count(data.users));
     table.row("items", count(data.items));
     table.row("interactions", count(data.interactions));
-    table.row("share of all pairs", format!("{:.3}%", 100.0 * data.density));
+    table.row(
+        "share of all pairs",
+        format!("{:.3}%", 100.0 * data.density),
+    );
     table.row("in train", count(split.train_interactions));
     table.row("in validation", count(split.validation_interactions));
     table.row("in test", count(split.test_interactions));
@@ -256,8 +263,14 @@ pub fn data(report: &Report) -> Table {
     if let Some(analysis) = &report.analysis {
         let shape = &analysis.shape;
         let middle = |places: &[u32]| places.get(10).map_or(0, |v| *v as usize);
-        table.row("median interactions of a user in train", count(middle(&shape.per_user)));
-        table.row("median interactions of an item in train", count(middle(&shape.per_item)));
+        table.row(
+            "median interactions of a user in train",
+            count(middle(&shape.per_user)),
+        );
+        table.row(
+            "median interactions of an item in train",
+            count(middle(&shape.per_item)),
+        );
         table.row("users without any in train", count(shape.users_without));
         table.row("items without any in train", count(shape.items_without));
     }
@@ -272,19 +285,34 @@ pub fn data(report: &Report) -> Table {
 pub fn provenance(report: &Report) -> Table {
     let from = &report.provenance;
     let mut table = Table::new(&["provenance", ""]);
-    let git = from.git_hash.as_ref().map_or_else(String::new, |h| format!(" ({h})"));
+    let git = from
+        .git_hash
+        .as_ref()
+        .map_or_else(String::new, |h| format!(" ({h})"));
     table.row("recsys", format!("{}{git}", from.version));
     table.row("command", &from.command);
     table.row("data", &from.data_hash);
     table.row("split", &report.protocol.split.description);
     table.row("seed", from.seed);
-    let adapter = from.adapter.as_ref().map_or_else(String::new, |a| format!(", {a}"));
-    let driver = from.driver.as_ref().map_or_else(String::new, |d| format!(", {d}"));
+    let adapter = from
+        .adapter
+        .as_ref()
+        .map_or_else(String::new, |a| format!(", {a}"));
+    let driver = from
+        .driver
+        .as_ref()
+        .map_or_else(String::new, |d| format!(", {d}"));
     table.row("device", format!("{}{adapter}{driver}", from.device));
     table.row("started", &from.started);
-    table.row("training and evaluation", format!("{:.2} s", from.wall_seconds));
+    table.row(
+        "training and evaluation",
+        format!("{:.2} s", from.wall_seconds),
+    );
     if let Some(bytes) = from.peak_memory_bytes {
-        table.row("peak memory", format!("{:.0} MiB", bytes as f64 / (1u64 << 20) as f64));
+        table.row(
+            "peak memory",
+            format!("{:.0} MiB", bytes as f64 / (1u64 << 20) as f64),
+        );
     }
     for (name, value) in &report.model.params {
         table.row(&format!("model.{name}"), value);

@@ -52,7 +52,11 @@ fn closer(report: &Report, analysis: &Analysis) -> String {
     ] {
         text += &format!("## {heading}\n\n");
         for grouping in groupings {
-            text += &format!("{}:\n\n{}", plain(&grouping.measure), table(&content::groups(analysis, grouping)));
+            text += &format!(
+                "{}:\n\n{}",
+                plain(&grouping.measure),
+                table(&content::groups(analysis, grouping))
+            );
         }
     }
     text += "## Accuracy against coverage and novelty\n\n";

@@ -2,12 +2,21 @@
 
 pub mod analysis;
 mod chart;
+mod content;
 mod csv;
+mod html;
+mod markdown;
+mod scores;
 mod table;
+mod verdict;
 
 pub use analysis::Analysis;
 pub use csv::csv;
-pub use table::table;
+pub use html::html;
+pub use markdown::markdown;
+pub use scores::UserScores;
+pub use table::{align, table};
+pub use verdict::{Standing, Verdict};
 
 use crate::data::dataset::{CleaningStep, Dataset};
 use crate::data::split::SplitProtocol;
@@ -25,8 +34,11 @@ use std::fmt;
 pub struct Report {
     /// Of the model, by part.
     pub metrics: PartMetrics,
-    /// Of other models on the same parts, by model name.
-    pub baselines: BTreeMap<String, PartMetrics>,
+    /// Other models on the same parts, in the order of the config.
+    pub baselines: Vec<Baseline>,
+    /// How the model stands against them; absent when none was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     pub model: ModelSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingReport>,
@@ -36,6 +48,26 @@ pub struct Report {
     /// A closer look at the main part, which the renderers draw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+}
+
+/// A model that stands beside the one that was trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Baseline {
+    /// What tables and files call it: the model's name, with ` (defaults)`
+    /// behind it beside a model of that name with other parameters.
+    pub label: String,
+    pub name: String,
+    pub params: toml::Table,
+    /// Empty where it was not run.
+    pub metrics: PartMetrics,
+    /// Why it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// Fitting and evaluating, when that was done.
+    pub seconds: f64,
+    /// Whether the figures were computed for an earlier run.
+    pub cached: bool,
 }
 
 /// Metrics by part; validation comes before test.
@@ -186,11 +218,13 @@ impl Report {
         self.protocol.evaluation.insert(part, protocol);
     }
 
-    /// Takes in another model's evaluation on a part.
-    pub fn add_baseline(&mut self, name: &str, part: EvaluatedPart, evaluation: &Evaluation) {
-        let metrics = evaluation.metrics.clone();
-        let parts = self.baselines.entry(name.to_string()).or_default();
-        parts.insert(part, metrics);
+    /// Every model that has figures of a part, the one that was trained first.
+    pub fn metrics_by_model(&self, part: EvaluatedPart) -> Vec<(&str, &MetricValues)> {
+        let model = self.metrics.get(&part);
+        let model = model.map(|m| (self.model.name.as_str(), m));
+        let baselines = self.baselines.iter();
+        let baselines = baselines.filter_map(|b| Some((b.label.as_str(), b.metrics.get(&part)?)));
+        model.into_iter().chain(baselines).collect()
     }
 
     /// The part to show to a person: test where there is one.

@@ -14,6 +14,10 @@
 //! metrics.jsonl       one line an epoch
 //! events.out.tfevents.* the same and more for TensorBoard, one file a session
 //! report.json         what `train` reported
+//! report.html         the same as a page, report.md as Markdown
+//! eval/PART/          what `eval` reported of a part, in the same three forms
+//! scores/             each user's metrics: `test.parquet` of the model,
+//!                     `test-ease.parquet` of a baseline
 //! ```
 //!
 //! Every file is written whole or not at all, but for the event files, which
@@ -36,10 +40,11 @@ use crate::config::Config;
 use crate::data::dataset::Dataset;
 use crate::data::features::FeatureTable;
 use crate::data::split::Split;
+use crate::evaluation::UserLists;
 use crate::fsio;
 use crate::ids::IdMap;
 use crate::model::ModelData;
-use crate::report::{DataSummary, Provenance, Report};
+use crate::report::{self, DataSummary, EvaluatedPart, Provenance, Report, UserScores};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -57,6 +62,10 @@ const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.bpk";
 const WEIGHTS: &str = "model.safetensors";
 const REPORT: &str = "report.json";
+const PAGE: &str = "report.html";
+const TEXT: &str = "report.md";
+const EVALUATIONS: &str = "eval";
+const SCORES: &str = "scores";
 
 /// How far a training came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +131,16 @@ impl RunData {
     pub fn item_title(&self, item: u32) -> Option<&str> {
         self.item_features.as_ref()?.title_of(item)
     }
+}
+
+/// The users' scores on a part: of the model, or of a baseline by its label.
+#[derive(Clone, Debug)]
+pub struct ScoredPart {
+    pub part: EvaluatedPart,
+    pub baseline: Option<String>,
+    pub scores: UserScores,
+    /// For the analysis; not written.
+    pub lists: UserLists,
 }
 
 impl RunDir {
@@ -194,6 +213,19 @@ impl RunDir {
         })
     }
 
+    /// Whether a folder claims to be a run.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(RUN).is_file()
+    }
+
+    /// Tells splits apart, with the data in them.
+    ///
+    /// # Errors
+    /// Missing or unreadable.
+    pub fn split_sha256(&self) -> Result<String> {
+        split::sha256(&self.path)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -264,7 +296,25 @@ impl RunDir {
     /// # Errors
     /// A disk that is full or not writable.
     pub fn save_report(&self, report: &Report) -> Result<()> {
-        write_json(&self.path.join(REPORT), report)
+        write_report(&self.path, report)
+    }
+
+    /// Keeps what `eval` reported of a part beside what `train` did; returns
+    /// the page.
+    ///
+    /// # Errors
+    /// A disk that is full or not writable.
+    pub fn save_evaluation(&self, part: EvaluatedPart, report: &Report) -> Result<PathBuf> {
+        let folder = self.path.join(EVALUATIONS).join(part.to_string());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        write_report(&folder, report)?;
+        Ok(folder.join(PAGE))
+    }
+
+    /// The report as a page.
+    pub fn page_path(&self) -> PathBuf {
+        self.path.join(PAGE)
     }
 
     /// What `train` reported.
@@ -275,6 +325,41 @@ impl RunDir {
         let path = self.path.join(REPORT);
         serde_json::from_str(&fsio::read_text(&path)?)
             .with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Where the users' scores are: of the model, or of the baseline of this
+    /// label.
+    pub fn scores_path(&self, part: EvaluatedPart, baseline: Option<&str>) -> PathBuf {
+        let label = baseline.map_or_else(String::new, |l| format!("-{}", l.replace(' ', "-")));
+        self.path
+            .join(SCORES)
+            .join(format!("{part}{label}.parquet"))
+    }
+
+    /// Keeps the users' scores, and what an earlier evaluation of the same
+    /// users computed beside them.
+    ///
+    /// # Errors
+    /// A disk that is full or not writable.
+    pub fn save_scores(&self, all: &[ScoredPart]) -> Result<()> {
+        let folder = self.path.join(SCORES);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        for ScoredPart {
+            part,
+            baseline,
+            scores,
+            ..
+        } in all
+        {
+            let path = self.scores_path(*part, baseline.as_deref());
+            match UserScores::read(&path) {
+                Ok(earlier) => scores.clone().with_columns_of(earlier).write(&path)?,
+                // Not there yet, or damaged: either way there is a whole one now.
+                Err(_) => scores.write(&path)?,
+            }
+        }
+        Ok(())
     }
 
     /// The checkpoints and the metrics history.
@@ -298,6 +383,13 @@ impl RunDir {
 
 fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
+}
+
+/// The report in three forms; the one that is read back comes last.
+fn write_report(folder: &Path, report: &Report) -> Result<()> {
+    fsio::write_atomic_bytes(&folder.join(PAGE), report::html(report).as_bytes())?;
+    fsio::write_atomic_bytes(&folder.join(TEXT), report::markdown(report).as_bytes())?;
+    fsio::write_atomic_bytes(&folder.join(REPORT), report::json(report)?.as_bytes())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

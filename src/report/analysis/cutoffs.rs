@@ -20,7 +20,7 @@ const LENGTHS: [usize; 8] = [1, 2, 3, 5, 10, 20, 50, 100];
 
 /// Of every metric of lists that was asked for, up to the longest list.
 pub fn curves(material: &Material<'_>, subjects: &[Subject<'_>]) -> Vec<CutoffCurve> {
-    let lists = &subjects[0].evaluation.lists;
+    let lists = subjects[0].lists;
     if lists.is_empty() {
         return Vec::new();
     }
@@ -37,7 +37,7 @@ pub fn curves(material: &Material<'_>, subjects: &[Subject<'_>]) -> Vec<CutoffCu
         .places
         .iter()
         .map(|&place| {
-            let user = subjects[0].evaluation.per_user.users[place as usize];
+            let user = material.evaluated[place as usize];
             relevant_of(material.set, user, material.mask_seen).0
         })
         .collect();
@@ -67,7 +67,7 @@ fn sums(
     metrics: &[&MetricSpec],
     cutoffs: &[usize],
 ) -> Option<Vec<Vec<f64>>> {
-    let lists = &subject.evaluation.lists.items;
+    let lists = &subject.lists.items;
     if lists.len() != relevant.len() {
         return None;
     }

@@ -1,7 +1,7 @@
 //! A few users with what they liked and what they are recommended.
 
-use super::Material;
-use crate::evaluation::{Evaluation, relevant_of};
+use super::{Material, Subject};
+use crate::evaluation::relevant_of;
 use crate::ids::UserIdx;
 use crate::metrics::MetricSpec;
 use serde::{Deserialize, Serialize};
@@ -41,24 +41,19 @@ const TITLES: usize = 10;
 /// on the same split.
 pub fn examples(
     material: &Material<'_>,
-    of_model: &Evaluation,
+    of_model: &Subject<'_>,
     headline: Option<MetricSpec>,
 ) -> Vec<Example> {
-    let lists = &of_model.lists;
+    let lists = of_model.lists;
     let mut numbers: Vec<usize> = (0..lists.places.len()).collect();
     material.seed.stream("examples").shuffle(&mut numbers);
     numbers.truncate(USERS);
     let example = |number: usize| {
         let place = lists.places[number] as usize;
         let name = headline.map(|m| m.to_string()).unwrap_or_default();
-        let column = of_model.per_user.values.iter().find(|(n, _)| *n == name);
         Example {
-            value: column.map(|(_, values)| values[place]),
-            ..user(
-                material,
-                of_model.per_user.users[place],
-                &lists.items[number],
-            )
+            value: of_model.column(&name).map(|values| values[place]),
+            ..user(material, material.evaluated[place], &lists.items[number])
         }
     };
     numbers.into_iter().map(example).collect()

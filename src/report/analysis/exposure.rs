@@ -61,7 +61,7 @@ pub fn exposures(
     headline: Option<MetricSpec>,
 ) -> Option<Exposures> {
     let k = headline?.cutoff?;
-    if subjects[0].evaluation.lists.is_empty() {
+    if subjects[0].lists.is_empty() {
         return None;
     }
     let popularity = material.train.item_counts();
@@ -70,9 +70,9 @@ pub fn exposures(
     let mut models = Vec::new();
     let mut recommended = Vec::new();
     let mut of_model = Vec::new();
-    let at_hand = subjects.iter().filter(|s| !s.evaluation.lists.is_empty());
+    let at_hand = subjects.iter().filter(|s| !s.lists.is_empty());
     for subject in at_hand {
-        let counts = subject.evaluation.lists.counts(k, popularity.len());
+        let counts = subject.lists.counts(k, popularity.len());
         models.push(exposed(subject, &counts, &popularity, headline));
         recommended.push(shares(&order, &ranks, |i| counts[i] as f64));
         if of_model.is_empty() {
@@ -102,7 +102,7 @@ fn exposed(
     };
     Exposed {
         model: subject.name.to_string(),
-        accuracy: headline.and_then(|m| subject.evaluation.metrics.get(&m.to_string())),
+        accuracy: headline.and_then(|m| subject.metrics.get(&m.to_string())),
         coverage: coverage::of(&exposure),
         novelty: novelty::of(&exposure),
         gini: gini::of(&exposure),

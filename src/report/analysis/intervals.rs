@@ -1,16 +1,12 @@
 //! How far the figures would move with other users.
 //!
-//! Percentile bootstrap over users (Efron: "Bootstrap methods: another look at
-//! the jackknife", Annals of Statistics 1979): users are drawn with
-//! replacement, and the same draws serve all metrics. With many users the
-//! mean is normal to good accuracy, and its standard error is enough.
+//! The bootstrap of [`crate::stats`]. With many users the mean is normal to
+//! good accuracy, and its standard error is enough.
 
-use crate::evaluation::Evaluation;
+use super::Subject;
 use crate::seed::Seed;
+use crate::stats::mean_intervals;
 use serde::{Deserialize, Serialize};
-
-/// Resamples of the users.
-const RESAMPLES: usize = 1000;
 
 /// From this many users on, the standard error takes the place of the
 /// bootstrap.
@@ -29,13 +25,12 @@ pub struct Interval {
 }
 
 /// Of every metric that is a mean over users.
-pub fn intervals(evaluation: &Evaluation, seed: Seed) -> Vec<Interval> {
-    let columns: Vec<_> = evaluation
-        .per_user
-        .values
+pub fn intervals(subject: &Subject<'_>, seed: Seed) -> Vec<Interval> {
+    let columns: Vec<_> = subject
+        .scores
         .iter()
         .filter_map(|(name, values)| {
-            let value = evaluation.metrics.get(name)?;
+            let value = subject.metrics.get(name)?;
             let mean = Moments::of(values).mean()?;
             // RMSE is no mean of the users' own.
             let is_mean = (mean - value).abs() <= 1e-9 * value.abs().max(1.0);
@@ -45,7 +40,7 @@ pub fn intervals(evaluation: &Evaluation, seed: Seed) -> Vec<Interval> {
     let values: Vec<_> = columns.iter().map(|(_, _, v)| v.as_slice()).collect();
     let bounds = bounds(&values, seed);
     let made = columns.iter().zip(bounds);
-    made.map(|((name, value, _), (low, high))| Interval {
+    made.map(|((name, value, _), [low, high])| Interval {
         metric: name.to_string(),
         value: *value,
         low,
@@ -83,17 +78,17 @@ impl Moments {
     }
 
     /// 1.96 standard errors around the mean; none for fewer than two values.
-    pub fn interval(&self) -> Option<(f64, f64)> {
+    pub fn interval(&self) -> Option<[f64; 2]> {
         let mean = self.mean().filter(|_| self.count > 1)?;
         let n = self.count as f64;
         let variance = (self.squares - n * mean * mean).max(0.0) / (n - 1.0);
         let half = NORMAL_95 * (variance / n).sqrt();
-        Some((mean - half, mean + half))
+        Some([mean - half, mean + half])
     }
 }
 
 /// Wilson's interval of a share of hits among independent tries (JASA 1927).
-pub fn wilson(hits: usize, tries: usize) -> Option<(f64, f64)> {
+pub fn wilson(hits: usize, tries: usize) -> Option<[f64; 2]> {
     if tries == 0 {
         return None;
     }
@@ -102,50 +97,19 @@ pub fn wilson(hits: usize, tries: usize) -> Option<(f64, f64)> {
     let middle = p + z2 / (2.0 * n);
     let half = NORMAL_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    Some(((middle - half) / scale, (middle + half) / scale))
+    Some([(middle - half) / scale, (middle + half) / scale])
 }
 
-fn bounds(columns: &[&[f64]], seed: Seed) -> Vec<(f64, f64)> {
-    let users = columns.first().map_or(0, |c| c.len());
-    if users >= MANY_USERS {
-        return columns
-            .iter()
-            .map(|c| Moments::of(c).interval().unwrap_or((f64::NAN, f64::NAN)))
-            .collect();
-    }
-    let mut means = vec![Vec::with_capacity(RESAMPLES); columns.len()];
-    let mut random = seed.stream("bootstrap");
-    let mut counts = vec![0u32; users];
-    for _ in 0..RESAMPLES {
-        counts.fill(0);
-        for _ in 0..users {
-            counts[random.below(users as u32) as usize] += 1;
-        }
-        for (column, means) in columns.iter().zip(&mut means) {
-            means.extend(weighted_mean(column, &counts));
-        }
-    }
-    means.into_iter().map(percentiles).collect()
-}
-
-fn weighted_mean(values: &[f64], counts: &[u32]) -> Option<f64> {
-    let (mut sum, mut total) = (0.0, 0.0);
-    for (value, &count) in values.iter().zip(counts) {
-        if !value.is_nan() {
-            sum += value * f64::from(count);
-            total += f64::from(count);
-        }
-    }
-    (total > 0.0).then(|| sum / total)
-}
-
-fn percentiles(mut means: Vec<f64>) -> (f64, f64) {
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (share * (means.len() as f64 - 1.0)).round();
-        means.get(place as usize).copied().unwrap_or(f64::NAN)
+fn bounds(columns: &[&[f64]], seed: Seed) -> Vec<[f64; 2]> {
+    let Some(first) = columns.first() else {
+        return Vec::new();
     };
-    (at(0.025), at(0.975))
+    if first.len() < MANY_USERS {
+        return mean_intervals(columns, seed);
+    }
+    let nothing = [f64::NAN; 2];
+    let normal = |c: &&[f64]| Moments::of(c).interval().unwrap_or(nothing);
+    columns.iter().map(normal).collect()
 }
 
 #[cfg(test)]
@@ -156,8 +120,8 @@ mod tests {
     fn the_bootstrap_agrees_with_the_standard_error() {
         let mut random = Seed(3).stream("values");
         let values: Vec<f64> = (0..900).map(|_| random.uniform64()).collect();
-        let (low, high) = Moments::of(&values).interval().unwrap();
-        let (b_low, b_high) = bounds(&[&values], Seed(1))[0];
+        let [low, high] = Moments::of(&values).interval().unwrap();
+        let [b_low, b_high] = bounds(&[&values], Seed(1))[0];
         let width = high - low;
         // 2 * 1.96 * sqrt(1/12) / 30
         assert!((width - 0.0377).abs() < 0.002, "{width}");
@@ -169,15 +133,15 @@ mod tests {
     fn missing_values_do_not_count() {
         let values = [1.0, f64::NAN, 1.0];
         assert_eq!(Moments::of(&values).mean(), Some(1.0));
-        assert_eq!(Moments::of(&values).interval(), Some((1.0, 1.0)));
-        assert_eq!(bounds(&[&values], Seed(1))[0], (1.0, 1.0));
+        assert_eq!(Moments::of(&values).interval(), Some([1.0, 1.0]));
+        assert_eq!(bounds(&[&values], Seed(1))[0], [1.0, 1.0]);
         assert_eq!(Moments::of(&[1.0]).interval(), None);
     }
 
     /// Against the formula, worked out in Python.
     #[test]
     fn shares_have_the_interval_of_wilson() {
-        let (low, high) = wilson(5, 20).unwrap();
+        let [low, high] = wilson(5, 20).unwrap();
         assert!((low - 0.111_861_7).abs() < 1e-6, "{low}");
         assert!((high - 0.468_700_9).abs() < 1e-6, "{high}");
         assert_eq!(wilson(0, 0), None);

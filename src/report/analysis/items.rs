@@ -22,21 +22,23 @@ pub struct Hits {
 impl Hits {
     /// None where no lists were kept.
     pub fn new(material: &Material<'_>, subjects: &[Subject<'_>], k: usize) -> Option<Self> {
-        let lists = &subjects[0].evaluation.lists;
+        let lists = subjects[0].lists;
         if lists.is_empty() || k == 0 {
             return None;
         }
-        let at_hand = |s: &Subject<'_>| s.evaluation.lists.places == lists.places;
+        let at_hand = |s: &Subject<'_>| s.lists.places == lists.places;
         let mut hits = Self {
             k,
             items: Vec::new(),
             found: Vec::new(),
             at_hand: subjects.iter().map(at_hand).collect(),
         };
-        let users = &subjects[0].evaluation.per_user.users;
         for (number, &place) in lists.places.iter().enumerate() {
-            let (relevant, _) =
-                relevant_of(material.set, users[place as usize], material.mask_seen);
+            let (relevant, _) = relevant_of(
+                material.set,
+                material.evaluated[place as usize],
+                material.mask_seen,
+            );
             for item in relevant {
                 hits.items.push(item);
                 hits.found.push(hits.finders(subjects, number, item));
@@ -49,7 +51,7 @@ impl Hits {
         let all = subjects.iter().zip(&self.at_hand).enumerate();
         all.filter(|(_, (s, at_hand))| {
             **at_hand && {
-                let list = &s.evaluation.lists.items[number];
+                let list = &s.lists.items[number];
                 list[..self.k.min(list.len())].contains(&item)
             }
         })
@@ -93,8 +95,8 @@ impl Hits {
                     label: label.clone(),
                     count,
                     values: found.iter().zip(&self.at_hand).map(share).collect(),
-                    low: interval.map(|(low, _)| low),
-                    high: interval.map(|(_, high)| high),
+                    low: interval.map(|[low, _]| low),
+                    high: interval.map(|[_, high]| high),
                 }
             })
             .collect()

@@ -28,10 +28,10 @@ use super::EvaluatedPart;
 use crate::data::features::FeatureTable;
 use crate::data::interactions::Interactions;
 use crate::data::split::EvalSet;
-use crate::evaluation::Evaluation;
+use crate::evaluation::UserLists;
 use crate::event::EpochRecord;
-use crate::ids::IdMap;
-use crate::metrics::{Kind, MetricSpec};
+use crate::ids::{IdMap, UserIdx};
+use crate::metrics::{Kind, MetricSpec, MetricValues};
 use crate::model::Recommender;
 use crate::seed::Seed;
 use anyhow::Result;
@@ -74,6 +74,8 @@ pub struct Material<'a> {
     pub set: &'a EvalSet,
     pub train: &'a Interactions,
     pub mask_seen: bool,
+    /// The evaluated users, ascending.
+    pub evaluated: &'a [UserIdx],
     pub users: &'a IdMap,
     pub items: &'a IdMap,
     pub user_features: Option<&'a FeatureTable>,
@@ -91,7 +93,19 @@ pub struct Material<'a> {
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     pub name: &'a str,
-    pub evaluation: &'a Evaluation,
+    pub metrics: &'a MetricValues,
+    /// By metric, one value for each of [`Material::evaluated`].
+    pub scores: &'a [(String, Vec<f64>)],
+    /// Empty where they are not at hand.
+    pub lists: &'a UserLists,
+}
+
+impl<'a> Subject<'a> {
+    /// The values of a metric, user by user.
+    fn column(&self, metric: &str) -> Option<&'a [f64]> {
+        let found = self.scores.iter().find(|(name, _)| name == metric);
+        found.map(|(_, values)| values.as_slice())
+    }
 }
 
 impl Material<'_> {
@@ -119,7 +133,7 @@ impl Material<'_> {
 /// # Errors
 /// A device that fails while the item vectors are read.
 pub fn analyze(material: &Material<'_>, subjects: &[Subject<'_>]) -> Result<Analysis> {
-    let of_model = subjects[0].evaluation;
+    let of_model = &subjects[0];
     let headline = material.headline();
     let k = headline.and_then(|m| m.cutoff).unwrap_or(0);
     let metric = headline.map(|m| m.to_string());
@@ -127,7 +141,7 @@ pub fn analyze(material: &Material<'_>, subjects: &[Subject<'_>]) -> Result<Anal
     let mut notes = Vec::new();
     let (map, why) = map::item_map(material)?;
     notes.extend(why);
-    let (users, listed) = (of_model.per_user.users.len(), of_model.lists.places.len());
+    let (users, listed) = (material.evaluated.len(), of_model.lists.places.len());
     if 0 < listed && listed < users {
         notes.push(format!(
             "Cutoffs, groups of items, exposure and examples come from the lists of {listed} of \
@@ -135,7 +149,7 @@ pub fn analyze(material: &Material<'_>, subjects: &[Subject<'_>]) -> Result<Anal
         ));
     }
     for subject in &subjects[1..] {
-        if listed > 0 && subject.evaluation.lists.is_empty() {
+        if listed > 0 && subject.lists.is_empty() {
             notes.push(format!(
                 "The lists of {} are not at hand: it is missing where lists are looked into.",
                 subject.name

@@ -7,10 +7,10 @@ use crate::ids::UserIdx;
 
 /// By activity, by whether the training knew them, and by each feature.
 pub fn groupings(material: &Material<'_>, subjects: &[Subject<'_>], metric: &str) -> Vec<Grouping> {
-    let users = &subjects[0].evaluation.per_user.users;
+    let users = material.evaluated;
     let columns: Vec<_> = subjects
         .iter()
-        .map(|s| column(s, metric).filter(|v| v.len() == users.len()))
+        .map(|s| s.column(metric).filter(|v| v.len() == users.len()))
         .collect();
     let mut divisions = vec![activity(material, users), known(material)];
     divisions.extend(Division::by_table(material.user_features));
@@ -21,12 +21,6 @@ pub fn groupings(material: &Material<'_>, subjects: &[Subject<'_>], metric: &str
         groups: groups(division, users, &columns),
     });
     grouped.collect()
-}
-
-fn column<'a>(subject: &Subject<'a>, metric: &str) -> Option<&'a [f64]> {
-    let values = &subject.evaluation.per_user.values;
-    let found = values.iter().find(|(name, _)| name == metric);
-    found.map(|(_, values)| values.as_slice())
 }
 
 fn activity(material: &Material<'_>, users: &[UserIdx]) -> Division {
@@ -68,8 +62,8 @@ fn groups(division: &Division, users: &[UserIdx], columns: &[Option<&[f64]>]) ->
                 label: label.clone(),
                 count,
                 values: moments.iter().map(Moments::mean).collect(),
-                low: interval.map(|(low, _)| low),
-                high: interval.map(|(_, high)| high),
+                low: interval.map(|[low, _]| low),
+                high: interval.map(|[_, high]| high),
             }
         })
         .collect()

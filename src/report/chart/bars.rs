@@ -73,7 +73,12 @@ impl Bars<'_> {
                 (place(value) - LEFT).max(0.5),
                 super::escape(&title)
             );
-            drawing.text("v", (WIDTH - 4.0, y + 4.0), Anchor::End, &format!("{value:.4}"));
+            drawing.text(
+                "v",
+                (WIDTH - 4.0, y + 4.0),
+                Anchor::End,
+                &format!("{value:.4}"),
+            );
         }
         if let Some((low, high)) = bar.interval {
             let (low, high) = (place(low), place(high));
@@ -83,7 +88,12 @@ impl Bars<'_> {
         }
         for (color, value) in bar.values.iter().enumerate().skip(1) {
             if let Some(value) = *value {
-                drawing.marker(color, (place(value), y), 4.5, &self.title(bar, color, value));
+                drawing.marker(
+                    color,
+                    (place(value), y),
+                    4.5,
+                    &self.title(bar, color, value),
+                );
             }
         }
     }

@@ -101,7 +101,9 @@ impl Drawing {
         let title = format!("<title>{}</title>", escape(title));
         let class = format!("m c{}", color % COLORS);
         self.body += &match color % 4 {
-            0 => format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\">{title}</circle>"),
+            0 => format!(
+                "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\">{title}</circle>"
+            ),
             shape => format!(
                 "<path class=\"{class}\" d=\"{}\">{title}</path>",
                 outline(shape, x, y, r)
@@ -190,6 +192,9 @@ mod tests {
     #[test]
     fn shapes_are_closed_around_their_point() {
         assert_eq!(outline(1, 10.0, 20.0, 5.0), "M5.0 15.0h10.0v10.0h-10.0z");
-        assert_eq!(outline(3, 0.0, 0.0, 1.0), "M0.0 -1.3L1.3 0.0L0.0 1.3L-1.3 0.0z");
+        assert_eq!(
+            outline(3, 0.0, 0.0, 1.0),
+            "M0.0 -1.3L1.3 0.0L0.0 1.3L-1.3 0.0z"
+        );
     }
 }

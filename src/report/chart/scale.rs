@@ -51,7 +51,10 @@ impl Scale {
             (low, high) = (low.min(0.0), high.max(0.0));
         }
         if low == high {
-            (low, high) = (low - 0.5 * low.abs().max(1e-3), high + 0.5 * high.abs().max(1e-3));
+            (low, high) = (
+                low - 0.5 * low.abs().max(1e-3),
+                high + 0.5 * high.abs().max(1e-3),
+            );
         }
         Self::rounded(low, high)
     }
@@ -120,7 +123,9 @@ impl Scale {
 /// The next round step: 1, 2 or 5 times a power of ten.
 fn step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.max(1e-12).log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= rough * 0.9999);
+    let factor = [1.0, 2.0, 5.0]
+        .into_iter()
+        .find(|f| f * power >= rough * 0.9999);
     factor.unwrap_or(10.0) * power
 }
 
@@ -153,11 +158,23 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        assert_eq!(texts(Form::Linear, &[0.0, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(texts(Form::Linear, &[0.212, 0.2514]), ["0.21", "0.22", "0.23", "0.24", "0.25", "0.26"]);
-        assert_eq!(texts(Form::Linear, &[1.0, 93.0]), ["0", "20", "40", "60", "80", "100"]);
+        assert_eq!(
+            texts(Form::Linear, &[0.0, 1.0]),
+            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
+        assert_eq!(
+            texts(Form::Linear, &[0.212, 0.2514]),
+            ["0.21", "0.22", "0.23", "0.24", "0.25", "0.26"]
+        );
+        assert_eq!(
+            texts(Form::Linear, &[1.0, 93.0]),
+            ["0", "20", "40", "60", "80", "100"]
+        );
         assert_eq!(texts(Form::Log, &[1.0, 1682.0]), ["1", "10", "100", "1000"]);
-        assert_eq!(texts(Form::Log1p, &[0.0, 30.0]), ["0", "1", "2", "5", "10", "20"]);
+        assert_eq!(
+            texts(Form::Log1p, &[0.0, 30.0]),
+            ["0", "1", "2", "5", "10", "20"]
+        );
         assert_eq!(texts(Form::Linear, &[3.0]).len(), 7);
         assert_eq!(texts(Form::Linear, &[f64::NAN]).len(), 6);
     }

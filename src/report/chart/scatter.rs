@@ -61,7 +61,11 @@ pub fn map(label: &str, points: &[(f32, f32, String, Vec<Option<u8>>)]) -> Strin
     for (x, y, title, groups) in points {
         let number = |g: &Option<u8>| g.map_or_else(String::new, |g| g.to_string());
         let listed: Vec<String> = groups.iter().map(number).collect();
-        let color = groups.first().copied().flatten().map_or(COLORS, usize::from);
+        let color = groups
+            .first()
+            .copied()
+            .flatten()
+            .map_or(COLORS, usize::from);
         drawing.body += &format!(
             "<circle class=\"d f{color}\" data-c=\"{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\">\
              <title>{}</title></circle>",

@@ -9,7 +9,8 @@ use crate::report::chart::{
 };
 use crate::report::content::{self, count, figure};
 
-const NO_LISTS: &str = "No metric of ranked lists was asked for, so there are no lists to look into.";
+const NO_LISTS: &str =
+    "No metric of ranked lists was asked for, so there are no lists to look into.";
 
 pub fn sections(page: &mut Page, report: &Report) {
     let Some(analysis) = &report.analysis else {
@@ -25,7 +26,10 @@ pub fn sections(page: &mut Page, report: &Report) {
     examples(page, analysis);
     if !analysis.notes.is_empty() {
         page.section("notes", "Samples and gaps");
-        analysis.notes.iter().for_each(|note| page.add(&muted(note)));
+        analysis
+            .notes
+            .iter()
+            .for_each(|note| page.add(&muted(note)));
     }
 }
 
@@ -47,7 +51,9 @@ fn learning(page: &mut Page, report: &Report, analysis: &Analysis) {
     page.section("learning", "Learning curves");
     let curves = &analysis.curves;
     if curves.loss.is_empty() {
-        page.add(&muted("This model is computed at once: there are no epochs to follow."));
+        page.add(&muted(
+            "This model is computed at once: there are no epochs to follow.",
+        ));
         return;
     }
     if let Some(line) = content::training(report) {
@@ -72,7 +78,10 @@ fn learning(page: &mut Page, report: &Report, analysis: &Analysis) {
     page.add("<div class=\"cards\">");
     page.add(&chart("training loss", &curves.loss));
     for curve in curves.validation.iter().take(3) {
-        page.add(&chart(&format!("validation {}", curve.metric), &curve.points));
+        page.add(&chart(
+            &format!("validation {}", curve.metric),
+            &curve.points,
+        ));
     }
     page.add("</div>");
 }
@@ -104,7 +113,12 @@ fn cutoffs(page: &mut Page, analysis: &Analysis) {
                 from_zero: false,
             },
             y: linear(&name, true),
-            lines: analysis.models.iter().enumerate().filter_map(line).collect(),
+            lines: analysis
+                .models
+                .iter()
+                .enumerate()
+                .filter_map(line)
+                .collect(),
             mark: None,
         };
         page.add(&card("", &lines.draw()));
@@ -168,7 +182,10 @@ fn long_tail(page: &mut Page, analysis: &Analysis) {
         return;
     };
     page.add("<div class=\"cards\">");
-    page.add(&card("Share of recommendations", &concentration(analysis, exposure)));
+    page.add(&card(
+        "Share of recommendations",
+        &concentration(analysis, exposure),
+    ));
     page.add(&card("Item by item", &shown(analysis, exposure)));
     page.add("</div>");
 }
@@ -229,7 +246,10 @@ fn shown(analysis: &Analysis, exposure: &Exposures) -> String {
         );
         (f64::from(item.popularity), item.recommended as f64, title)
     });
-    let name = format!("lists of {} with the item among the first {}", analysis.models[0], analysis.k);
+    let name = format!(
+        "lists of {} with the item among the first {}",
+        analysis.models[0], analysis.k
+    );
     let chart = Scatter {
         label: "lists that an item stands in by its training interactions",
         x: log("training interactions of the item"),
@@ -291,7 +311,9 @@ fn trade_off(page: &mut Page, analysis: &Analysis) {
 fn item_map(page: &mut Page, analysis: &Analysis) {
     page.section("map", "Map of the items");
     let Some(items) = &analysis.map else {
-        page.add(&muted("This model has no map of its items; the reason stands under “Samples and gaps”."));
+        page.add(&muted(
+            "This model has no map of its items; the reason stands under “Samples and gaps”.",
+        ));
         return;
     };
     page.add(&muted(&format!(
@@ -302,13 +324,20 @@ fn item_map(page: &mut Page, analysis: &Analysis) {
         count(items.of)
     )));
     let option = |(number, coloring): (usize, &crate::report::analysis::Coloring)| {
-        format!("<option value=\"{number}\">{}</option>", escape(&coloring.title))
+        format!(
+            "<option value=\"{number}\">{}</option>",
+            escape(&coloring.title)
+        )
     };
     let options: String = items.colorings.iter().enumerate().map(option).collect();
     page.add(&format!(
         "<p><label>Colored by <select id=\"coloring\">{options}</select></label></p>"
     ));
-    page.add(&format!("<div class=\"card\"><div class=\"map\">{}{}</div></div>", keys(items), drawn(items)));
+    page.add(&format!(
+        "<div class=\"card\"><div class=\"map\">{}{}</div></div>",
+        keys(items),
+        drawn(items)
+    ));
 }
 
 /// A legend for each coloring; the first one is shown.
@@ -322,8 +351,15 @@ fn keys(items: &ItemMap) -> String {
                 escape(&coloring.labels[g])
             )
         };
-        let keys: String = (0..coloring.labels.len()).filter(present).map(key).collect();
-        let hidden = if number == 0 { "" } else { " hidden=\"hidden\"" };
+        let keys: String = (0..coloring.labels.len())
+            .filter(present)
+            .map(key)
+            .collect();
+        let hidden = if number == 0 {
+            ""
+        } else {
+            " hidden=\"hidden\""
+        };
         format!("<ul class=\"legend\"{hidden}>{keys}</ul>")
     };
     items.colorings.iter().enumerate().map(list).collect()
@@ -405,7 +441,10 @@ pub fn spread(shape: &DataShape) -> String {
         color,
         points: points(places),
     };
-    let both = [(0, "users", &shape.per_user[..]), (1, "items", &shape.per_item[..])];
+    let both = [
+        (0, "users", &shape.per_user[..]),
+        (1, "items", &shape.per_item[..]),
+    ];
     let most = shape.per_user.iter().chain(&shape.per_item).max();
     let most = short(most.map_or(0.0, |m| f64::from(*m)), 0);
     let chart = Lines {

@@ -43,7 +43,10 @@ fn verdict(report: &Report) -> String {
         Some(Standing::Level) => ("level", "Level with a baseline"),
         None => ("none", "No comparison"),
     };
-    let skipped = content::skipped(report).iter().map(|s| muted(s)).collect::<String>();
+    let skipped = content::skipped(report)
+        .iter()
+        .map(|s| muted(s))
+        .collect::<String>();
     format!(
         "<p class=\"verdict {class}\" id=\"verdict\"><b>{word}</b> {}</p>\n{skipped}",
         escape(&content::verdict(report)),
@@ -59,7 +62,10 @@ fn metrics(page: &mut Page, report: &Report) {
         page.add(&muted(&content::intervals_note(analysis)));
     }
     let lines = content::protocol(report);
-    let items: String = lines.iter().map(|l| format!("<li>{}</li>", escape(l))).collect();
+    let items: String = lines
+        .iter()
+        .map(|l| format!("<li>{}</li>", escape(l)))
+        .collect();
     page.add(&format!(
         "<details><summary>Protocol and definitions</summary><ul class=\"muted\">{items}</ul></details>"
     ));
@@ -86,7 +92,11 @@ fn data(page: &mut Page, report: &Report) {
 /// A table that scrolls by itself where the screen is narrow.
 fn table(table: &Table, class: &str) -> String {
     let cell = |(i, text): (usize, &String)| {
-        let own = if i == 1 && class == "numbers" { " class=\"own\"" } else { "" };
+        let own = if i == 1 && class == "numbers" {
+            " class=\"own\""
+        } else {
+            ""
+        };
         format!("<td{own}>{}</td>", escape(text))
     };
     let row = |row: &Vec<String>| {
@@ -94,7 +104,9 @@ fn table(table: &Table, class: &str) -> String {
         format!("<tr>{cells}</tr>\n")
     };
     let head = table.head.iter();
-    let head: String = head.map(|h| format!("<th scope=\"col\">{}</th>", escape(h))).collect();
+    let head: String = head
+        .map(|h| format!("<th scope=\"col\">{}</th>", escape(h)))
+        .collect();
     let rows: String = table.rows.iter().map(row).collect();
     format!(
         "<div class=\"scroll\"><table class=\"{class}\"><thead><tr>{head}</tr></thead>\n\

@@ -33,7 +33,11 @@ impl Page {
     }
 
     pub fn sections(&self) -> String {
-        let end = if self.sections.is_empty() { "" } else { "</section>\n" };
+        let end = if self.sections.is_empty() {
+            ""
+        } else {
+            "</section>\n"
+        };
         format!("{}{end}", self.body)
     }
 }
