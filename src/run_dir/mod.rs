@@ -62,7 +62,8 @@ const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.bpk";
 const WEIGHTS: &str = "model.safetensors";
 const REPORT: &str = "report.json";
-const PAGE: &str = "report.html";
+/// The report as a page, in the run directory.
+pub const PAGE: &str = "report.html";
 const TEXT: &str = "report.md";
 const EVALUATIONS: &str = "eval";
 const SCORES: &str = "scores";
@@ -310,11 +311,6 @@ impl RunDir {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         write_report(&folder, report)?;
         Ok(folder.join(PAGE))
-    }
-
-    /// The report as a page.
-    pub fn page_path(&self) -> PathBuf {
-        self.path.join(PAGE)
     }
 
     /// What `train` reported.

@@ -4,6 +4,7 @@ mod errors;
 mod flow;
 mod help;
 mod interrupt;
+mod report;
 mod runs;
 mod synth;
 

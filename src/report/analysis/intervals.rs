@@ -50,12 +50,29 @@ pub fn intervals(subject: &Subject<'_>, seed: Seed) -> Vec<Interval> {
 }
 
 /// What a mean and its standard error need of some values.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Moments {
     count: u64,
     sum: f64,
     squares: f64,
+    least: f64,
+    most: f64,
 }
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum: 0.0,
+            squares: 0.0,
+            least: f64::INFINITY,
+            most: f64::NEG_INFINITY,
+        }
+    }
+}
+
+/// With fewer values a standard error says nothing.
+const FEWEST: u64 = 10;
 
 impl Moments {
     /// Of the values that are there.
@@ -70,6 +87,8 @@ impl Moments {
             self.count += 1;
             self.sum += value;
             self.squares += value * value;
+            self.least = self.least.min(value);
+            self.most = self.most.max(value);
         }
     }
 
@@ -77,13 +96,14 @@ impl Moments {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
 
-    /// 1.96 standard errors around the mean; none for fewer than two values.
+    /// 1.96 standard errors around the mean, within the values that there are
+    /// (as those of a bootstrap are); none for fewer than ten values.
     pub fn interval(&self) -> Option<[f64; 2]> {
-        let mean = self.mean().filter(|_| self.count > 1)?;
+        let mean = self.mean().filter(|_| self.count >= FEWEST)?;
         let n = self.count as f64;
         let variance = (self.squares - n * mean * mean).max(0.0) / (n - 1.0);
         let half = NORMAL_95 * (variance / n).sqrt();
-        Some([mean - half, mean + half])
+        Some([(mean - half).max(self.least), (mean + half).min(self.most)])
     }
 }
 
@@ -133,9 +153,9 @@ mod tests {
     fn missing_values_do_not_count() {
         let values = [1.0, f64::NAN, 1.0];
         assert_eq!(Moments::of(&values).mean(), Some(1.0));
-        assert_eq!(Moments::of(&values).interval(), Some([1.0, 1.0]));
+        assert_eq!(Moments::of(&values).interval(), None);
+        assert_eq!(Moments::of(&[1.0; 10]).interval(), Some([1.0, 1.0]));
         assert_eq!(bounds(&[&values], Seed(1))[0], [1.0, 1.0]);
-        assert_eq!(Moments::of(&[1.0]).interval(), None);
     }
 
     /// Against the formula, worked out in Python.

@@ -113,11 +113,22 @@ fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Resul
             .barnes_hut_with_neighbors(THETA, &nearest);
         tsne.embedding()
     });
-    let largest = embedding
-        .iter()
-        .fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
-    let scaled = embedding.chunks_exact(2);
-    Ok(scaled.map(|p| [p[0] / largest, p[1] / largest]).collect())
+    Ok(scaled(&embedding))
+}
+
+/// Both axes by one factor, with the middle of each at 0.
+fn scaled(embedding: &[f32]) -> Vec<[f32; 2]> {
+    let range = |axis: usize| {
+        let values = embedding.iter().skip(axis).step_by(2);
+        values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        })
+    };
+    let (x, y) = (range(0), range(1));
+    let half = ((x.1 - x.0).max(y.1 - y.0) / 2.0).max(f32::MIN_POSITIVE);
+    let place = |v: f32, (low, high): (f32, f32)| (v - (low + high) / 2.0) / half;
+    let points = embedding.chunks_exact(2);
+    points.map(|p| [place(p[0], x), place(p[1], y)]).collect()
 }
 
 fn direction(vector: &[f32]) -> Vec<f32> {
@@ -163,6 +174,12 @@ mod tests {
             .map(|n| n.iter().map(|n| n.index).collect())
             .collect();
         assert_eq!(near, [[1, 3], [3, 0], [1, 3], [1, 0]]);
+    }
+
+    #[test]
+    fn places_fill_the_square() {
+        let made = scaled(&[0.0, 5.0, 4.0, 6.0, 2.0, 6.0]);
+        assert_eq!(made, [[-1.0, -0.25], [1.0, 0.25], [0.0, 0.25]]);
     }
 
     #[test]

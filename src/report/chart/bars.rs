@@ -25,15 +25,16 @@ pub struct Bars<'a> {
     pub bars: Vec<Bar>,
 }
 
-const LEFT: f64 = 132.0;
+const LEFT: f64 = 128.0;
 /// Values are written to the right of here.
-const RIGHT: f64 = WIDTH - 62.0;
+const RIGHT: f64 = WIDTH - 58.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 38.0;
 const THICKNESS: f64 = 18.0;
 
-/// Characters of a label that fit.
-const LABEL: usize = 19;
+/// Widths of letters, on the wide side: fonts differ.
+const CAPITAL: f64 = 9.6;
+const LETTER: f64 = 7.7;
 
 impl Bars<'_> {
     pub fn draw(&self) -> String {
@@ -114,10 +115,52 @@ fn extent(bar: &Bar) -> impl Iterator<Item = f64> {
     values.chain(interval.into_iter().flatten())
 }
 
+/// As much of a label as fits beside the bars.
 fn shortened(label: &str) -> String {
-    if label.chars().count() <= LABEL {
-        return label.to_string();
+    let mut room = LEFT - 12.0;
+    let fits = |c: &char| {
+        room -= match c.is_lowercase() || c.is_whitespace() || c.is_ascii_punctuation() {
+            true => LETTER,
+            false => CAPITAL,
+        };
+        room >= 0.0
+    };
+    let kept: String = label.chars().take_while(fits).collect();
+    if kept.len() == label.len() {
+        return kept;
     }
-    let kept: String = label.chars().take(LABEL - 1).collect();
-    format!("{}…", kept.trim_end())
+    let short: Vec<char> = kept.chars().collect();
+    let short: String = short[..short.len().saturating_sub(1)].iter().collect();
+    format!("{}…", short.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_cut_where_they_do_not_fit() {
+        assert_eq!(shortened("Comedy"), "Comedy");
+        assert_eq!(shortened("America/Los_Angeles"), "America/Los_A…");
+        assert_eq!(shortened("MCDONNELL DOUGLAS"), "MCDONNELL D…");
+    }
+
+    #[test]
+    fn every_value_has_its_mark() {
+        let bars = Bars {
+            label: "a",
+            axis: "ndcg@10",
+            names: &["mf".to_string(), "ease".to_string()],
+            bars: vec![Bar {
+                label: "<1>".to_string(),
+                note: "n = 3".to_string(),
+                values: vec![Some(0.25), Some(0.5)],
+                interval: Some((0.2, 0.3)),
+            }],
+        };
+        let drawn = bars.draw();
+        assert!(drawn.contains("<title>&lt;1&gt;, mf: 0.2500 (0.2000 to 0.3000)</title>"));
+        assert!(drawn.contains("<title>&lt;1&gt;, ease: 0.5000</title>"));
+        assert_eq!(drawn.matches("<rect").count(), 1);
+    }
 }

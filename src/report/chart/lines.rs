@@ -23,11 +23,11 @@ pub struct Lines<'a> {
     pub mark: Option<(f64, String)>,
 }
 
-const HEIGHT: f64 = 250.0;
+const HEIGHT: f64 = 236.0;
 const PLOT: Plot = Plot {
-    left: 50.0,
-    right: WIDTH - 14.0,
-    top: 28.0,
+    left: 46.0,
+    right: WIDTH - 16.0,
+    top: 32.0,
     bottom: HEIGHT - 42.0,
 };
 
@@ -69,7 +69,7 @@ impl Lines<'_> {
             } else {
                 (super::Anchor::End, -5.0)
             };
-            drawing.text("n", (place + beside, PLOT.top - 10.0), anchor, name);
+            drawing.text("n", (place + beside, PLOT.top - 14.0), anchor, name);
         }
         drawing.finish()
     }

@@ -1,7 +1,7 @@
 //! Charts as inline SVG, for pages that load nothing.
 //!
-//! A chart is drawn 440 units wide: on a phone that is about a pixel a unit, on
-//! a laptop two stand side by side. Colors are classes of the page's style
+//! A chart is drawn 380 units wide: on a phone that is nearly a pixel a unit,
+//! on a laptop two stand side by side. Colors are classes of the page's style
 //! sheet, `c0` for the model and `c1`, `c2`, ... for what stands beside it, so
 //! that one drawing serves light and dark; shapes and dashes tell the same
 //! apart without color. What a point stands for is its `<title>`.
@@ -18,7 +18,7 @@ pub use scatter::{Points, Scatter, map};
 
 use scale::Scale;
 
-pub const WIDTH: f64 = 440.0;
+pub const WIDTH: f64 = 380.0;
 
 /// Colors, and dashes of lines, there are.
 pub const COLORS: usize = 8;
@@ -126,7 +126,7 @@ impl Drawing {
         self.line("a", (plot.left, plot.bottom), (plot.right, plot.bottom));
         let middle = (plot.left + plot.right) / 2.0;
         self.text("n", (middle, plot.bottom + 35.0), Anchor::Middle, names.0);
-        self.text("n", (2.0, plot.top - 10.0), Anchor::Start, names.1);
+        self.text("n", (2.0, plot.top - 14.0), Anchor::Start, names.1);
     }
 
     fn finish(self) -> String {

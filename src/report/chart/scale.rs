@@ -115,7 +115,7 @@ impl Scale {
             }
         }
         let every = values.len().div_ceil(count + 1);
-        let tick = |v: f64| (v, short(v, if v < 1.0 { 3 } else { 0 }));
+        let tick = |v: f64| (v, short(v, if v > 0.0 && v < 1.0 { 3 } else { 0 }));
         values.into_iter().step_by(every.max(1)).map(tick).collect()
     }
 }

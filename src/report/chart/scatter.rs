@@ -21,11 +21,11 @@ pub struct Scatter<'a> {
     pub kinds: Vec<Points>,
 }
 
-const HEIGHT: f64 = 260.0;
+const HEIGHT: f64 = 246.0;
 const PLOT: Plot = Plot {
-    left: 50.0,
-    right: WIDTH - 14.0,
-    top: 28.0,
+    left: 46.0,
+    right: WIDTH - 16.0,
+    top: 32.0,
     bottom: HEIGHT - 42.0,
 };
 
@@ -50,7 +50,7 @@ impl Scatter<'_> {
 }
 
 /// Height of a map.
-const MAP: f64 = 440.0;
+const MAP: f64 = WIDTH;
 
 /// A square without axes, for places within -1 and 1 that have no meaning but
 /// which are near which. Points are circles of class `d` whose attribute

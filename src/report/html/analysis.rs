@@ -139,8 +139,8 @@ fn groups(
         return;
     };
     page.add(&muted(&format!(
-        "{}: {} for each group. Bars are {} with its 95% interval.",
-        heading, first.measure, analysis.models[0]
+        "{} for each group of {}. The bar is {} with its 95% interval; n counts {}.",
+        first.measure, first.unit, analysis.models[0], first.unit
     )));
     page.add(&legend(&names(analysis)));
     page.add("<div class=\"cards\">");
@@ -162,7 +162,7 @@ fn groups(
 fn bars(analysis: &Analysis, grouping: &Grouping) -> String {
     let bars = grouping.groups.iter().map(|group| Bar {
         label: group.label.clone(),
-        note: format!("{} {}", count(group.count), grouping.unit),
+        note: format!("n = {}", count(group.count)),
         values: group.values.clone(),
         interval: group.low.zip(group.high),
     });
@@ -222,11 +222,11 @@ fn concentration(analysis: &Analysis, exposure: &Exposures) -> String {
     let chart = Lines {
         label: "share of recommendations that the most popular items take",
         x: Axis {
-            name: "so many of the most popular items",
+            name: "the n most popular items, n",
             form: Form::Log,
             from_zero: false,
         },
-        y: linear("take this share of all recommendations", true),
+        y: linear("their share of all recommendations", true),
         lines,
         mark: None,
     };

@@ -56,7 +56,7 @@ fn verdict(report: &Report) -> String {
 fn metrics(page: &mut Page, report: &Report) {
     page.section("metrics", "Metrics");
     for part in report.metrics.keys().rev() {
-        page.add(&table(&content::metrics(report, *part), "numbers"));
+        page.add(&table(&content::metrics(report, *part), "numbers own"));
     }
     if let Some(analysis) = &report.analysis {
         page.add(&muted(&content::intervals_note(analysis)));
@@ -91,16 +91,9 @@ fn data(page: &mut Page, report: &Report) {
 
 /// A table that scrolls by itself where the screen is narrow.
 fn table(table: &Table, class: &str) -> String {
-    let cell = |(i, text): (usize, &String)| {
-        let own = if i == 1 && class == "numbers" {
-            " class=\"own\""
-        } else {
-            ""
-        };
-        format!("<td{own}>{}</td>", escape(text))
-    };
+    let cell = |text: &String| format!("<td>{}</td>", escape(text));
     let row = |row: &Vec<String>| {
-        let cells: String = row.iter().enumerate().map(cell).collect();
+        let cells: String = row.iter().map(cell).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let head = table.head.iter();
