@@ -19,6 +19,9 @@
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
+//! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
+//! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -53,6 +56,7 @@ pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod optim;
+pub mod page;
 pub mod params;
 pub mod pipeline;
 pub mod ranking;
@@ -60,6 +64,7 @@ pub mod recommend;
 pub mod report;
 pub mod run_dir;
 pub mod sampling;
+pub mod search;
 pub mod seed;
 pub mod stats;
 pub mod suggest;
@@ -67,3 +72,4 @@ pub mod tape;
 pub mod tensorboard;
 pub mod tensors;
 pub mod training;
+pub mod tune;

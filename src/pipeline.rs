@@ -19,9 +19,10 @@ use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::report::{EvaluatedPart, Report};
-use crate::run_dir::{Checkpoints, RUNS, RunData, RunDir, Session, State};
+use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
+use crate::training::{CheckpointSink, NoCheckpoints, TrainingSummary};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,7 @@ pub fn train(
     let session = Session::begin();
     run.set_state(State::Training)?;
     let mut checkpoints = run.checkpoints();
-    let Fitted { model, summary } = fit(&mut checkpoints, config, data, device, observer)?;
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut checkpoints)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
         session.add_to(&mut run.file.provenance);
@@ -113,11 +114,11 @@ pub fn train(
 }
 
 fn fit(
-    checkpoints: &mut Checkpoints,
     config: &Config,
     data: &RunData,
     device: &Resolved,
     observer: &mut dyn Observer,
+    checkpoints: &mut dyn CheckpointSink,
 ) -> Result<Fitted> {
     let spec = models::build(&config.model.name, config.model.params.clone())?;
     let metrics = validation_metrics(config)?;
@@ -138,6 +139,31 @@ fn fit(
         checkpoints,
     })
     .with_context(|| format!("training `{}`", config.model.name))
+}
+
+/// Fits the model of a config for the sake of its validation metric alone,
+/// and keeps nothing. The value is that of the best epoch, or that of the
+/// model where there are no epochs or no validations between them.
+///
+/// # Errors
+/// Those of fitting; data without a validation part.
+pub fn try_out(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<(TrainingSummary, f64)> {
+    let set = data.split.validation.as_ref();
+    let set = set.context("there is no validation part")?;
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    if let Some(value) = summary.best_value {
+        return Ok((summary, value));
+    }
+    let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
+    let task = task(config, data, &config.model.name, set, &metrics);
+    let done = evaluate(model.as_ref(), &task, &mut Silent)?;
+    let value = done.metrics.iter().next().map(|(_, value)| value);
+    Ok((summary, value.context("there is no value to judge by")?))
 }
 
 /// What is watched while training: the metrics of the report, less those that

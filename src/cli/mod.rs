@@ -17,6 +17,7 @@ mod progress;
 mod recommend;
 mod table;
 mod train;
+mod tune;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,18 +40,19 @@ Examples:
   recsys recommend --user N14228                   ten items for that user, by the newest run
   recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
   recsys compare runs/a runs/b                     is the difference real?
+  recsys tune --config configs/ml-100k/ease.toml   find better settings
   recsys data stats --config configs/quickstart.toml
   recsys models                                    what can stand under [model]
 
 Every command has examples of its own: recsys train --help
-Exit status: 0 success, 1 failure, 2 wrong usage, 3 a figure fell short of
-`compare --fail-below`, 130 stopped by Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 below a --fail-below, 130 stopped by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Compare(compare::Args),
+    Tune(tune::Args),
     Recommend(recommend::Args),
     Data(data::Args),
     Devices(devices::Args),
@@ -67,6 +69,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Train(args) => return train::run(&args, quiet),
+        Command::Tune(args) => return tune::run(&args, quiet),
         Command::Compare(args) => return compare::run(&args),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Recommend(args) => recommend::run(&args, quiet),

@@ -67,7 +67,7 @@ enum Format {
 }
 
 /// A training that is ready to begin.
-struct Job {
+pub(super) struct Job {
     run: RunDir,
     config: Config,
     data: RunData,
@@ -81,14 +81,21 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     }
     let mut progress = Progress::new(quiet, interrupt.clone());
     let job = match (&args.resume, &args.config) {
-        (Some(dir), _) => resume(args, dir, quiet)?,
+        (Some(dir), _) => resume(args.device, dir, quiet)?,
         (None, Some(path)) => {
             let output = args
                 .output
                 .clone()
                 .unwrap_or_else(|| run_dir::default_path(path));
             let config = Config::load(path, &args.set)?;
-            Some(start(args, config, path, &output, quiet, &mut progress)?)
+            Some(start(
+                args.device,
+                config,
+                path,
+                &output,
+                quiet,
+                &mut progress,
+            )?)
         }
         (None, None) => anyhow::bail!("--config or --resume is needed"),
     };
@@ -103,7 +110,11 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
 }
 
 /// No report when it was interrupted.
-fn train(mut job: Job, progress: &mut Progress, interrupt: &Interrupt) -> Result<Option<Report>> {
+pub(super) fn train(
+    mut job: Job,
+    progress: &mut Progress,
+    interrupt: &Interrupt,
+) -> Result<Option<Report>> {
     progress.watch(&job.config.training.validation_metric);
     // From here on there is something to save.
     interrupt.listen();
@@ -118,15 +129,15 @@ fn interrupted(path: &str) -> u8 {
 }
 
 /// Reads, divides and writes the run directory.
-fn start(
-    args: &Args,
+pub(super) fn start(
+    choice: Option<DeviceChoice>,
     mut config: Config,
     path: &Path,
     output: &Path,
     quiet: bool,
     progress: &mut Progress,
 ) -> Result<Job> {
-    config.device = args.device.unwrap_or(config.device);
+    config.device = choice.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
     let reserved = run_dir::reserve(output)?;
     let job = prepare(config, device, path, output, quiet, progress);
@@ -169,14 +180,14 @@ fn typed() -> String {
 }
 
 /// `None` when there is nothing left to do.
-fn resume(args: &Args, dir: &Path, quiet: bool) -> Result<Option<Job>> {
+pub(super) fn resume(device: Option<DeviceChoice>, dir: &Path, quiet: bool) -> Result<Option<Job>> {
     let run = RunDir::open(dir)?;
     if run.file.state == State::Complete && run.has_model() {
         output::note(&format!("{} is complete already", dir.display()));
         return Ok(None);
     }
     let mut config = run.config()?;
-    config.device = args.device.unwrap_or(config.device);
+    config.device = device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
     let data = run.data()?;
     say_device(&device, quiet);
@@ -195,7 +206,7 @@ fn finished(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Progress) {
+pub(super) fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Progress) {
     if summary.cleaning.len() > 1 {
         progress.say(cleaning_table(&summary.cleaning).trim_end());
     }

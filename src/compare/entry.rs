@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct Entry {
     pub name: String,
     pub model: String,
+    /// Whether it is there for others to be held against.
+    pub baseline: bool,
     pub runs: Vec<RunScores>,
 }
 
@@ -161,6 +163,7 @@ impl Entry {
         Ok(Self {
             name: name.trim_end_matches('/').to_string(),
             model,
+            baseline: false,
             runs,
         })
     }
@@ -183,6 +186,7 @@ impl Entry {
                     None if number == 0 => entries.push(Self {
                         name,
                         model: baseline.name,
+                        baseline: true,
                         runs: vec![scores],
                     }),
                     None => {}

@@ -128,7 +128,7 @@ pub fn compare(entries: &[Entry], plan: &Plan) -> Result<Comparison> {
     let metrics = metrics(entries, plan)?;
     let mut tests = Vec::new();
     let mut users = 0;
-    for (a, b) in pairs_of(entries.len(), plan.all_pairs) {
+    for (a, b) in pairs_of(entries, plan.all_pairs) {
         let differences = Differences::new(&entries[a], &entries[b], &metrics)?;
         users = users.max(differences.users());
         tests.extend(tests_of(
@@ -157,11 +157,16 @@ pub fn compare(entries: &[Entry], plan: &Plan) -> Result<Comparison> {
     })
 }
 
-/// The first of a pair is what the second is held against.
-fn pairs_of(entries: usize, all: bool) -> Vec<(usize, usize)> {
-    let firsts = if all { entries } else { 1 };
-    (0..firsts)
-        .flat_map(|a| (a + 1..entries).map(move |b| (a, b)))
+/// The first of a pair is what the second is held against: the earlier one,
+/// or the baseline.
+fn pairs_of(entries: &[Entry], all: bool) -> Vec<(usize, usize)> {
+    let firsts = if all { entries.len() } else { 1 };
+    let pairs = (0..firsts).flat_map(|a| (a + 1..entries.len()).map(move |b| (a, b)));
+    pairs
+        .map(|(a, b)| match entries[b].baseline {
+            true => (b, a),
+            false => (a, b),
+        })
         .collect()
 }
 

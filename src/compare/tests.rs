@@ -23,6 +23,7 @@ fn entry(name: &str, runs: Vec<RunScores>) -> Entry {
     Entry {
         name: name.to_string(),
         model: "mf".to_string(),
+        baseline: false,
         runs,
     }
 }
@@ -70,6 +71,13 @@ fn a_clear_difference_is_found_and_none_is_not_made_up() {
         ..plan()
     };
     assert_eq!(compare(&entries, &all).unwrap().tests.len(), 3);
+    let mut entries = entries;
+    entries[1].baseline = true;
+    let swapped = &compare(&entries, &plan()).unwrap().tests[0];
+    assert_eq!(
+        (swapped.entry.as_str(), swapped.outcome),
+        ("a", Outcome::Worse)
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::device::DeviceChoice;
 use crate::evaluation::EvaluationConfig;
 use crate::metrics::MetricSpec;
 use crate::training::TrainingConfig;
+use crate::tune::TuneConfig;
 use crate::{fsio, models};
 use anyhow::{Context, Result, ensure};
 use explain::Source;
@@ -28,6 +29,8 @@ pub struct Config {
     pub model: ModelConfig,
     pub training: TrainingConfig,
     pub evaluation: EvaluationConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<TuneConfig>,
 }
 
 /// `[model]`: a name of the registry, and that model's parameters beside it.
@@ -87,6 +90,24 @@ impl Config {
         set::apply(source.table()?, sets)
     }
 
+    /// The value of a key (`training.epochs`), where the config has one.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn get(&self, key: &str) -> Result<Option<toml::Value>> {
+        let mut at = toml::Value::try_from(self).context("cannot write the config as TOML")?;
+        for part in key.split('.') {
+            match at {
+                toml::Value::Table(mut table) => match table.remove(part) {
+                    Some(value) => at = value,
+                    None => return Ok(None),
+                },
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+
     /// The config as a file, with every default written out.
     ///
     /// # Errors
@@ -117,6 +138,10 @@ impl Config {
         self.training
             .validate()
             .map_err(|e| source.at(&["training"], e))?;
+        self.tune
+            .iter()
+            .try_for_each(TuneConfig::validate)
+            .map_err(|e| source.at(&["tune"], e))?;
         // By its proper name, under which it is looked up later.
         self.training.validation_metric = MetricSpec::parse(&self.training.validation_metric)
             .map_err(|e| source.at(&["training", "validation_metric"], e))?

@@ -24,7 +24,7 @@ use crate::evaluation::{Evaluation, EvaluationProtocol};
 use crate::metrics::{MetricSpec, MetricValues};
 use crate::training::TrainingSummary;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -35,6 +35,7 @@ pub struct Report {
     /// Of the model, by part.
     pub metrics: PartMetrics,
     /// Other models on the same parts, in the order of the config.
+    #[serde(deserialize_with = "any_baselines")]
     pub baselines: Vec<Baseline>,
     /// How the model stands against them; absent when none was run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +209,26 @@ pub struct Provenance {
     pub command: String,
     /// When the run began: RFC 3339, UTC.
     pub started: String,
+}
+
+/// Reports were once written with a map from the name to the figures.
+fn any_baselines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Baseline>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        List(Vec<Baseline>),
+        ByName(BTreeMap<String, PartMetrics>),
+    }
+    let entry = |(name, metrics): (String, PartMetrics)| Baseline {
+        label: name.clone(),
+        name,
+        metrics,
+        ..Baseline::default()
+    };
+    Ok(match Any::deserialize(deserializer)? {
+        Any::List(list) => list,
+        Any::ByName(map) => map.into_iter().map(entry).collect(),
+    })
 }
 
 impl Report {

@@ -161,3 +161,12 @@ fn a_verdict_says_plainly_what_is_worse_and_what_is_chance() {
     report.baselines.clear();
     assert_eq!(Verdict::new(&report, "recall@10", &[]).unwrap(), None);
 }
+
+#[test]
+fn reports_of_earlier_versions_are_read() {
+    let old = r#"{"baselines":{"popularity":{"test":{"recall@10":0.25}}}}"#;
+    let report: Report = serde_json::from_str(old).unwrap();
+    assert_eq!(report.baselines[0].label, "popularity");
+    let test = &report.baselines[0].metrics[&EvaluatedPart::Test];
+    assert_eq!(test.get("recall@10"), Some(0.25));
+}

@@ -111,3 +111,19 @@ fn intervals_repeat_and_columns_do_not_change_each_other() {
     assert_eq!(both[0], [-both[1][1], -both[1][0]]);
     assert_ne!(both[0], mean_intervals(&[&a], Seed(8))[0]);
 }
+
+#[test]
+fn many_users_need_no_resampling() {
+    let values = |n: u32| {
+        (0..n)
+            .map(|i| f64::from(i * 37 % 101).powi(2))
+            .collect::<Vec<_>>()
+    };
+    let (few, many) = (values(99_990), values(100_000));
+    let resampled = mean_intervals(&[&few], Seed(1))[0];
+    let normal = mean_intervals(&[&many], Seed(1))[0];
+    let width = normal[1] - normal[0];
+    for (a, b) in resampled.iter().zip(normal) {
+        assert!((a - b).abs() < 0.05 * width, "{resampled:?} {normal:?}");
+    }
+}

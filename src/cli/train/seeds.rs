@@ -129,12 +129,12 @@ fn one(
     let mut progress = Progress::new(quiet, interrupt.clone());
     progress.say(&format!("seed {seed}"));
     let job = if RunDir::is_at(path) {
-        resume(args, path, quiet)?
+        resume(args.device, path, quiet)?
     } else {
         let mut config = Config::load(&group.config, &group.set)?;
         config.seed = seed;
         Some(start(
-            args,
+            args.device,
             config,
             &group.config,
             path,
