@@ -16,12 +16,12 @@
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
-//! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |
+//! | [`page`], [`evaluation`], [`report`] | pages of one file; model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
+//! | [`recommend`], [`pipeline`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants

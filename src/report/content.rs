@@ -24,9 +24,9 @@ impl Table {
     }
 }
 
-/// Of a metric.
+/// Of a metric; a sum over nothing is -0, which nobody wants to read.
 pub fn figure(value: f64) -> String {
-    format!("{value:.4}")
+    format!("{:.4}", value + 0.0)
 }
 
 fn figure_or_dash(value: Option<f64>) -> String {

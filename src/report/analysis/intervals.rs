@@ -1,16 +1,12 @@
 //! How far the figures would move with other users.
 //!
-//! The bootstrap of [`crate::stats`]. With many users the mean is normal to
-//! good accuracy, and its standard error is enough.
+//! All users: the bootstrap of [`crate::stats`]. Groups of them, of which there
+//! are many: standard errors.
 
 use super::Subject;
 use crate::seed::Seed;
 use crate::stats::mean_intervals;
 use serde::{Deserialize, Serialize};
-
-/// From this many users on, the standard error takes the place of the
-/// bootstrap.
-const MANY_USERS: usize = 10_000;
 
 /// Standard errors to either side of a mean that hold 95%.
 const NORMAL_95: f64 = 1.959_963_985;
@@ -38,7 +34,7 @@ pub fn intervals(subject: &Subject<'_>, seed: Seed) -> Vec<Interval> {
         })
         .collect();
     let values: Vec<_> = columns.iter().map(|(_, _, v)| v.as_slice()).collect();
-    let bounds = bounds(&values, seed);
+    let bounds = mean_intervals(&values, seed);
     let made = columns.iter().zip(bounds);
     made.map(|((name, value, _), [low, high])| Interval {
         metric: name.to_string(),
@@ -120,18 +116,6 @@ pub fn wilson(hits: usize, tries: usize) -> Option<[f64; 2]> {
     Some([(middle - half) / scale, (middle + half) / scale])
 }
 
-fn bounds(columns: &[&[f64]], seed: Seed) -> Vec<[f64; 2]> {
-    let Some(first) = columns.first() else {
-        return Vec::new();
-    };
-    if first.len() < MANY_USERS {
-        return mean_intervals(columns, seed);
-    }
-    let nothing = [f64::NAN; 2];
-    let normal = |c: &&[f64]| Moments::of(c).interval().unwrap_or(nothing);
-    columns.iter().map(normal).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +125,7 @@ mod tests {
         let mut random = Seed(3).stream("values");
         let values: Vec<f64> = (0..900).map(|_| random.uniform64()).collect();
         let [low, high] = Moments::of(&values).interval().unwrap();
-        let [b_low, b_high] = bounds(&[&values], Seed(1))[0];
+        let [b_low, b_high] = mean_intervals(&[&values], Seed(1))[0];
         let width = high - low;
         // 2 * 1.96 * sqrt(1/12) / 30
         assert!((width - 0.0377).abs() < 0.002, "{width}");
@@ -155,7 +139,7 @@ mod tests {
         assert_eq!(Moments::of(&values).mean(), Some(1.0));
         assert_eq!(Moments::of(&values).interval(), None);
         assert_eq!(Moments::of(&[1.0; 10]).interval(), Some([1.0, 1.0]));
-        assert_eq!(bounds(&[&values], Seed(1))[0], [1.0, 1.0]);
+        assert_eq!(mean_intervals(&[&values], Seed(1))[0], [1.0, 1.0]);
     }
 
     /// Against the formula, worked out in Python.

@@ -2,6 +2,7 @@
 
 use super::scale::{Axis, Form};
 use super::{Anchor, Drawing, Scale, WIDTH};
+use crate::page::escaped;
 
 /// One group.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Bars<'_> {
                  height=\"{THICKNESS:.1}\"><title>{}</title></rect>",
                 y - THICKNESS / 2.0,
                 (place(value) - LEFT).max(0.5),
-                super::escape(&title)
+                escaped(&title)
             );
             drawing.text(
                 "v",

@@ -16,30 +16,13 @@ pub use lines::{Line, Lines};
 pub use scale::{Axis, Form, short};
 pub use scatter::{Points, Scatter, map};
 
+use crate::page::escaped;
 use scale::Scale;
 
 pub const WIDTH: f64 = 380.0;
 
 /// Colors, and dashes of lines, there are.
 pub const COLORS: usize = 8;
-
-/// Text that may stand between tags and in attributes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            // Not allowed in XML, and not to be seen anyway.
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
 
 /// A drawing under way.
 struct Drawing {
@@ -91,14 +74,14 @@ impl Drawing {
             "<text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
             at.0,
             at.1,
-            escape(text)
+            escaped(text)
         );
     }
 
     /// The shape of series `color` around a point, with a title.
     fn marker(&mut self, color: usize, at: (f64, f64), radius: f64, title: &str) {
         let (x, y, r) = (at.0, at.1, radius);
-        let title = format!("<title>{}</title>", escape(title));
+        let title = format!("<title>{}</title>", escaped(title));
         let class = format!("m c{}", color % COLORS);
         self.body += &match color % 4 {
             0 => format!(
@@ -133,7 +116,7 @@ impl Drawing {
         format!(
             "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{}\">{}</svg>",
             self.height,
-            escape(&self.label),
+            escaped(&self.label),
             self.body
         )
     }
@@ -172,7 +155,7 @@ pub fn legend(names: &[(usize, &str)]) -> String {
         format!(
             "<li><svg class=\"key\" viewBox=\"0 0 14 14\" aria-hidden=\"true\">{}</svg>{}</li>",
             drawing.body,
-            escape(name)
+            escaped(name)
         )
     };
     let items: String = names.iter().map(item).collect();
@@ -182,12 +165,6 @@ pub fn legend(names: &[(usize, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_special_is_escaped_and_what_is_not_allowed_goes() {
-        assert_eq!(escape("a<b>&\"\u{1}\n"), "a&lt;b&gt;&amp;&quot; ");
-        assert_eq!(escape("Amélie (1/2)"), "Amélie (1/2)");
-    }
 
     #[test]
     fn shapes_are_closed_around_their_point() {

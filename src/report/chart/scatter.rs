@@ -1,6 +1,7 @@
 //! Points on a plane.
 
-use super::{Axis, COLORS, Drawing, Plot, Scale, WIDTH, escape};
+use super::{Axis, COLORS, Drawing, Plot, Scale, WIDTH};
+use crate::page::escaped;
 
 /// Points of one kind.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub fn map(label: &str, points: &[(f32, f32, String, Vec<Option<u8>>)]) -> Strin
             listed.join(","),
             place(*x),
             place(*y),
-            escape(title)
+            escaped(title)
         );
     }
     drawing.finish()

@@ -2,10 +2,11 @@
 
 use super::page::Page;
 use super::{card, muted, table};
+use crate::page::escaped;
 use crate::report::Report;
 use crate::report::analysis::{Analysis, DataShape, Example, Exposures, Grouping, ItemMap};
 use crate::report::chart::{
-    Axis, Bar, Bars, COLORS, Form, Line, Lines, Points, Scatter, escape, legend, map, short,
+    Axis, Bar, Bars, COLORS, Form, Line, Lines, Points, Scatter, legend, map, short,
 };
 use crate::report::content::{self, count, figure};
 
@@ -326,7 +327,7 @@ fn item_map(page: &mut Page, analysis: &Analysis) {
     let option = |(number, coloring): (usize, &crate::report::analysis::Coloring)| {
         format!(
             "<option value=\"{number}\">{}</option>",
-            escape(&coloring.title)
+            escaped(&coloring.title)
         )
     };
     let options: String = items.colorings.iter().enumerate().map(option).collect();
@@ -348,7 +349,7 @@ fn keys(items: &ItemMap) -> String {
             format!(
                 "<li><svg class=\"key\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><circle \
                  class=\"d f{g}\" cx=\"7\" cy=\"7\" r=\"5\"/></svg>{}</li>",
-                escape(&coloring.labels[g])
+                escaped(&coloring.labels[g])
             )
         };
         let keys: String = (0..coloring.labels.len())
@@ -397,17 +398,17 @@ fn user(analysis: &Analysis, example: &Example) -> String {
         (Some(metric), Some(value)) => format!(" · {metric} {}", figure(value)),
         _ => String::new(),
     };
-    let plain = |text: &String| format!("<li>{}</li>", escape(text));
+    let plain = |text: &String| format!("<li>{}</li>", escaped(text));
     let history: String = example.history.iter().map(plain).collect();
     let recommended = example.recommended.iter().map(|item| {
-        let title = escape(&item.title);
+        let title = escaped(&item.title);
         match item.hit {
             true => format!("<li class=\"hit\">{title} ✓</li>"),
             false => format!("<li>{title}</li>"),
         }
     });
     let held_out = example.held_out.iter().map(|item| {
-        let title = escape(&item.title);
+        let title = escaped(&item.title);
         match item.rank {
             Some(rank) => format!("<li class=\"hit\">{title} (rank {rank})</li>"),
             None => format!("<li>{title}</li>"),
@@ -422,7 +423,7 @@ fn user(analysis: &Analysis, example: &Example) -> String {
          <div><h4>History, latest first ({})</h4><ul class=\"plain\">{history}</ul></div>\
          <div><h4>Recommended</h4><ol>{}</ol></div>\
          <div><h4>Held out ({})</h4><ul class=\"plain\">{}</ul></div></div></div>\n",
-        escape(&example.user),
+        escaped(&example.user),
         shown(example.history.len(), example.history_length),
         recommended.collect::<String>(),
         shown(example.held_out.len(), example.held_out_length),

@@ -6,9 +6,9 @@ mod analysis;
 mod page;
 
 use super::Report;
-use super::chart::escape;
 use super::content::{self, Table};
 use super::verdict::Standing;
+use crate::page::escaped;
 use page::Page;
 
 const STYLE: &str = include_str!("style.css");
@@ -20,7 +20,7 @@ pub fn html(report: &Report) -> String {
     metrics(&mut page, report);
     analysis::sections(&mut page, report);
     data(&mut page, report);
-    let title = escape(&content::title(report));
+    let title = escaped(&content::title(report));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
@@ -32,7 +32,7 @@ pub fn html(report: &Report) -> String {
         verdict(report),
         page.links(),
         page.sections(),
-        escape(&report.provenance.version),
+        escaped(&report.provenance.version),
     )
 }
 
@@ -49,7 +49,7 @@ fn verdict(report: &Report) -> String {
         .collect::<String>();
     format!(
         "<p class=\"verdict {class}\" id=\"verdict\"><b>{word}</b> {}</p>\n{skipped}",
-        escape(&content::verdict(report)),
+        escaped(&content::verdict(report)),
     )
 }
 
@@ -64,7 +64,7 @@ fn metrics(page: &mut Page, report: &Report) {
     let lines = content::protocol(report);
     let items: String = lines
         .iter()
-        .map(|l| format!("<li>{}</li>", escape(l)))
+        .map(|l| format!("<li>{}</li>", escaped(l)))
         .collect();
     page.add(&format!(
         "<details><summary>Protocol and definitions</summary><ul class=\"muted\">{items}</ul></details>"
@@ -91,14 +91,14 @@ fn data(page: &mut Page, report: &Report) {
 
 /// A table that scrolls by itself where the screen is narrow.
 fn table(table: &Table, class: &str) -> String {
-    let cell = |text: &String| format!("<td>{}</td>", escape(text));
+    let cell = |text: &String| format!("<td>{}</td>", escaped(text));
     let row = |row: &Vec<String>| {
         let cells: String = row.iter().map(cell).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let head = table.head.iter();
     let head: String = head
-        .map(|h| format!("<th scope=\"col\">{}</th>", escape(h)))
+        .map(|h| format!("<th scope=\"col\">{}</th>", escaped(h)))
         .collect();
     let rows: String = table.rows.iter().map(row).collect();
     format!(
@@ -111,11 +111,11 @@ fn table(table: &Table, class: &str) -> String {
 fn card(title: &str, content: &str) -> String {
     let heading = match title {
         "" => String::new(),
-        title => format!("<h3>{}</h3>", escape(title)),
+        title => format!("<h3>{}</h3>", escaped(title)),
     };
     format!("<div class=\"card\">{heading}{content}</div>\n")
 }
 
 fn muted(text: &str) -> String {
-    format!("<p class=\"muted\">{}</p>\n", escape(text))
+    format!("<p class=\"muted\">{}</p>\n", escaped(text))
 }

@@ -1,6 +1,6 @@
 //! Sections with links to them.
 
-use crate::report::chart::escape;
+use crate::page::escaped;
 
 /// A page under way.
 #[derive(Default)]
@@ -17,7 +17,7 @@ impl Page {
             self.body += "</section>\n";
         }
         self.sections.push((anchor, heading));
-        self.body += &format!("<section id=\"{anchor}\">\n<h2>{}</h2>\n", escape(heading));
+        self.body += &format!("<section id=\"{anchor}\">\n<h2>{}</h2>\n", escaped(heading));
     }
 
     /// Adds to the last section.
@@ -27,7 +27,7 @@ impl Page {
 
     pub fn links(&self) -> String {
         let link = |(anchor, heading): &(&str, &str)| {
-            format!("<li><a href=\"#{anchor}\">{}</a></li>", escape(heading))
+            format!("<li><a href=\"#{anchor}\">{}</a></li>", escaped(heading))
         };
         self.sections.iter().map(link).collect()
     }
