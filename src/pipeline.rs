@@ -13,12 +13,15 @@ use crate::config::Config;
 use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
-use crate::evaluation::{EvaluationTask, evaluate};
+use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
 use crate::event::{Observer, Silent};
+use crate::footprint::Workload;
+use crate::machine;
 use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
-use crate::report::{EvaluatedPart, Report};
+use crate::preflight::{self, Forecasting, Room};
+use crate::report::{EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
@@ -113,6 +116,26 @@ pub fn train(
     Ok(Some(report))
 }
 
+/// Refuses a model that the machine has no room for.
+///
+/// # Errors
+/// As [`preflight::ensure_fits`].
+pub fn preflight(config: &Config, data: &RunData, device: &Resolved) -> Result<()> {
+    let spec = models::build(&config.model.name, config.model.params.clone())?;
+    let footprint = spec.footprint(&workload(config, data, device));
+    preflight::ensure_fits(&config.model.name, &footprint, Room::of(device))
+}
+
+fn workload<'a>(config: &'a Config, data: &'a RunData, device: &'a Resolved) -> Workload<'a> {
+    Workload {
+        train: &data.split.train,
+        training: &config.training,
+        device: &device.device,
+        validated: data.split.validation.is_some(),
+        threads: machine::cpu().threads,
+    }
+}
+
 fn fit(
     config: &Config,
     data: &RunData,
@@ -122,6 +145,10 @@ fn fit(
 ) -> Result<Fitted> {
     let spec = models::build(&config.model.name, config.model.params.clone())?;
     let metrics = validation_metrics(config)?;
+    let work = workload(config, data, device);
+    let footprint = spec.footprint(&work);
+    let forecast = preflight::forecast(&footprint, &work);
+    let mut observer = Forecasting::new(observer, forecast);
     let set = data.split.validation.as_ref();
     let mut validate = |model: &dyn Recommender| {
         let set = set.context("there is no validation part")?;
@@ -134,7 +161,7 @@ fn fit(
         training: &config.training,
         device: &device.device,
         seed: Seed(config.seed),
-        observer,
+        observer: &mut observer,
         validate: set.map(|_| &mut validate as &mut Validate<'_>),
         checkpoints,
     })
@@ -153,17 +180,40 @@ pub fn try_out(
     device: &Resolved,
     observer: &mut dyn Observer,
 ) -> Result<(TrainingSummary, f64)> {
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let value = match summary.best_value {
+        Some(value) => value,
+        None => {
+            let done = watched(config, data, model.as_ref())?;
+            let value = done.metrics.iter().next().map(|(_, value)| value);
+            value.context("there is no value to judge by")?
+        }
+    };
+    Ok((summary, value))
+}
+
+/// [`try_out`] for the values behind the validation metric.
+///
+/// # Errors
+/// As [`try_out`].
+pub fn validation_scores(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<UserScores> {
+    let Fitted { model, .. } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let done = watched(config, data, model.as_ref())?;
+    Ok(UserScores::new(&done.per_user, &data.users))
+}
+
+/// The validation metric of a model.
+fn watched(config: &Config, data: &RunData, model: &dyn Recommender) -> Result<Evaluation> {
     let set = data.split.validation.as_ref();
     let set = set.context("there is no validation part")?;
-    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
-    if let Some(value) = summary.best_value {
-        return Ok((summary, value));
-    }
     let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
     let task = task(config, data, &config.model.name, set, &metrics);
-    let done = evaluate(model.as_ref(), &task, &mut Silent)?;
-    let value = done.metrics.iter().next().map(|(_, value)| value);
-    Ok((summary, value.context("there is no value to judge by")?))
+    evaluate(model, &task, &mut Silent)
 }
 
 /// What is watched while training: the metrics of the report, less those that

@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod data;
 mod devices;
+mod doctor;
 mod eval;
 mod interrupt;
 mod metrics;
@@ -15,6 +16,7 @@ mod open;
 pub mod output;
 mod progress;
 mod recommend;
+mod reproduce;
 mod table;
 mod train;
 mod tune;
@@ -56,8 +58,10 @@ enum Command {
     Recommend(recommend::Args),
     Data(data::Args),
     Devices(devices::Args),
+    Doctor(doctor::Args),
     Models(models::Args),
     Metrics(metrics::Args),
+    Reproduce(reproduce::Args),
     Completions(completions::Args),
 }
 
@@ -73,10 +77,12 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Compare(args) => return compare::run(&args),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Recommend(args) => recommend::run(&args, quiet),
-        Command::Data(args) => data::run(&args, quiet),
+        Command::Data(args) => return data::run(&args, quiet),
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args, quiet),
         Command::Models(args) => models::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Reproduce(args) => return reproduce::run(&args, quiet),
         Command::Completions(args) => completions::run(&args),
     }?;
     Ok(0)

@@ -54,6 +54,9 @@ pub struct Args {
     /// `split.seed` is set.
     #[arg(long, value_name = "COUNT|SEED,SEED,...", conflicts_with = "resume")]
     seeds: Option<seeds::Seeds>,
+    /// Begin even where the memory that is free will likely not do.
+    #[arg(long)]
+    no_preflight: bool,
     /// What goes to standard output at the end.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -64,6 +67,26 @@ enum Format {
     Table,
     /// The report, and nothing else.
     Json,
+}
+
+/// How a training begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// In place of the config's.
+    pub device: Option<DeviceChoice>,
+    /// Whether a model that the memory has no room for is refused.
+    pub preflight: bool,
+    pub quiet: bool,
+}
+
+impl How {
+    fn of(args: &Args, quiet: bool) -> Self {
+        Self {
+            device: args.device,
+            preflight: !args.no_preflight,
+            quiet,
+        }
+    }
 }
 
 /// A training that is ready to begin.
@@ -80,22 +103,16 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
         return Ok(status);
     }
     let mut progress = Progress::new(quiet, interrupt.clone());
+    let how = How::of(args, quiet);
     let job = match (&args.resume, &args.config) {
-        (Some(dir), _) => resume(args.device, dir, quiet)?,
+        (Some(dir), _) => resume(how, dir)?,
         (None, Some(path)) => {
             let output = args
                 .output
                 .clone()
                 .unwrap_or_else(|| run_dir::default_path(path));
             let config = Config::load(path, &args.set)?;
-            Some(start(
-                args.device,
-                config,
-                path,
-                &output,
-                quiet,
-                &mut progress,
-            )?)
+            Some(start(how, config, path, &output, &mut progress)?)
         }
         (None, None) => anyhow::bail!("--config or --resume is needed"),
     };
@@ -130,17 +147,16 @@ fn interrupted(path: &str) -> u8 {
 
 /// Reads, divides and writes the run directory.
 pub(super) fn start(
-    choice: Option<DeviceChoice>,
+    how: How,
     mut config: Config,
     path: &Path,
     output: &Path,
-    quiet: bool,
     progress: &mut Progress,
 ) -> Result<Job> {
-    config.device = choice.unwrap_or(config.device);
+    config.device = how.device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
     let reserved = run_dir::reserve(output)?;
-    let job = prepare(config, device, path, output, quiet, progress);
+    let job = prepare(how, config, device, path, output, progress);
     if job.is_err() {
         reserved.release();
     }
@@ -148,18 +164,21 @@ pub(super) fn start(
 }
 
 fn prepare(
+    how: How,
     config: Config,
     device: Resolved,
     config_path: &Path,
     output: &Path,
-    quiet: bool,
     progress: &mut Progress,
 ) -> Result<Job> {
     let dataset = pipeline::read(&config, config_path, progress)?;
     let summary = DataSummary::from(&dataset);
     let data = pipeline::divide(&config, dataset)?;
     say_data(&summary, &data, progress);
-    say_device(&device, quiet);
+    say_device(&device, how.quiet);
+    if how.preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     let provenance = run_dir::provenance(&config, &device, &summary.hash, &typed());
     let run = RunDir::create(output, &config, &data, summary, provenance)?;
     progress.say(&format!("run {}", output.display()));
@@ -172,7 +191,7 @@ fn prepare(
 }
 
 /// The command as it was typed.
-fn typed() -> String {
+pub(super) fn typed() -> String {
     let arguments = std::env::args_os().skip(1);
     arguments.fold("recsys".to_string(), |line, argument| {
         line + " " + &argument.to_string_lossy()
@@ -180,17 +199,20 @@ fn typed() -> String {
 }
 
 /// `None` when there is nothing left to do.
-pub(super) fn resume(device: Option<DeviceChoice>, dir: &Path, quiet: bool) -> Result<Option<Job>> {
+pub(super) fn resume(how: How, dir: &Path) -> Result<Option<Job>> {
     let run = RunDir::open(dir)?;
     if run.file.state == State::Complete && run.has_model() {
         output::note(&format!("{} is complete already", dir.display()));
         return Ok(None);
     }
     let mut config = run.config()?;
-    config.device = device.unwrap_or(config.device);
+    config.device = how.device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
     let data = run.data()?;
-    say_device(&device, quiet);
+    say_device(&device, how.quiet);
+    if how.preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     Ok(Some(Job {
         run,
         config,

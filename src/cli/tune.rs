@@ -1,5 +1,7 @@
 //! `recsys tune`
 
+mod summary;
+
 use super::interrupt::{EXIT_STATUS, Interrupt};
 use super::open::say_device;
 use super::output;
@@ -8,11 +10,14 @@ use super::train;
 use crate::config::Config;
 use crate::data::dataset::Dataset;
 use crate::device::{self, DeviceChoice};
+use crate::event::Silent;
 use crate::fsio;
 use crate::pipeline;
-use crate::report::{DataSummary, EvaluatedPart, Report, align};
+use crate::report::{DataSummary, EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RunDir, default_path};
-use crate::search::{Bench, Budget, Log, Plotted, Search, Trial, TrialState, has_epochs, html};
+use crate::search::{Bench, Budget, Log, Search, Trial};
+use crate::seed::Seed;
+use crate::stats;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -73,7 +78,6 @@ pub struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     configs: Vec<Planned>,
-    set: Vec<String>,
     trials: Option<usize>,
     minutes: Option<f64>,
     jobs: usize,
@@ -83,10 +87,18 @@ struct Plan {
 struct Planned {
     /// Of its folder.
     name: String,
+    /// Where the config came from, and relative paths in it start.
     path: PathBuf,
 }
 
 const PLAN: &str = "tune.json";
+
+/// With the overrides, and with every default filled in: the file that it came
+/// from may change before a search goes on.
+const CONFIG: &str = "config.toml";
+
+/// Validation scores of users by the config as it stands.
+const CONFIGURED: &str = "configured.parquet";
 
 /// What a search of one config came to.
 struct Outcome {
@@ -95,6 +107,13 @@ struct Outcome {
     budget: Budget,
     log: Log,
     report: Report,
+    gain: Option<Gain>,
+}
+
+/// Of the best over the config as it stands, a user on validation.
+struct Gain {
+    mean: f64,
+    interval: [f64; 2],
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
@@ -123,8 +142,8 @@ pub fn run(args: &Args, quiet: bool) -> Result<u8> {
         };
         outcomes.push(outcome);
     }
-    write_page(&folder, &outcomes)?;
-    output::print(&text(&folder, &outcomes))?;
+    summary::write_page(&folder, &outcomes)?;
+    output::print(&summary::text(&folder, &outcomes))?;
     Ok(0)
 }
 
@@ -144,7 +163,6 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
     let first = args.config.first().context("--config is needed")?;
     let mut plan = Plan {
         configs: Vec::new(),
-        set: args.set.clone(),
         trials: args.trials.map(|t| t as usize),
         minutes: args.minutes,
         jobs: args.jobs as usize,
@@ -153,9 +171,11 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
         args.minutes.is_none_or(|m| m > 0.0),
         "--minutes must be above 0"
     );
+    let mut configs = Vec::new();
     for path in &args.config {
         let config = Config::load(path, &args.set)?;
         Search::new(&config, plan.budget(&config)).with_context(|| path.display().to_string())?;
+        configs.push(config.to_toml()?);
         let stem = path
             .file_stem()
             .map_or_else(|| "config".into(), |s| s.to_string_lossy());
@@ -189,8 +209,12 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
         "{} is not empty; choose another --output",
         folder.display()
     );
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    for (planned, config) in plan.configs.iter().zip(configs) {
+        let place = folder.join(&planned.name);
+        std::fs::create_dir_all(&place)
+            .with_context(|| format!("cannot make {}", place.display()))?;
+        fsio::write_atomic_bytes(&place.join(CONFIG), config.as_bytes())?;
+    }
     let text = serde_json::to_string_pretty(&plan).context("cannot write the plan")?;
     fsio::write_atomic_bytes(&folder.join(PLAN), text.as_bytes())?;
     Ok((folder, plan))
@@ -220,11 +244,9 @@ struct Job<'a> {
 impl Job<'_> {
     /// `None` when the person stopped it.
     fn run(&self) -> Result<Option<Outcome>> {
-        let mut config = Config::load(&self.planned.path, &self.plan.set)?;
+        let mut config = Config::load(&self.folder.join(CONFIG), &[])?;
         config.device = self.device.unwrap_or(config.device);
         let budget = self.plan.budget(&config);
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let mut log = Log::open(&self.folder.join("trials.jsonl"))?;
         let mut progress = Progress::new(self.quiet, self.interrupt.clone());
         progress.say(&format!(
@@ -244,6 +266,7 @@ impl Job<'_> {
         };
         Ok(Some(Outcome {
             name: self.planned.name.clone(),
+            gain: self.gain(&config.training.validation_metric)?,
             config,
             budget,
             log,
@@ -273,7 +296,38 @@ impl Job<'_> {
             device: &device,
             stop: &stop,
         };
-        Search::new(config, budget)?.run(bench, log, progress)
+        if !Search::new(config, budget)?.run(bench, log, progress)? {
+            return Ok(false);
+        }
+        let path = self.folder.join(CONFIGURED);
+        if !path.exists() {
+            progress.say("the config as it stands once more, for its scores of users");
+            pipeline::validation_scores(config, &data, &device, &mut Silent)?.write(&path)?;
+        }
+        Ok(true)
+    }
+
+    /// By a paired bootstrap over users; `None` for a metric without a value
+    /// a user.
+    fn gain(&self, metric: &str) -> Result<Option<Gain>> {
+        let run = RunDir::open(&self.folder.join("best"))?;
+        let best = UserScores::read(&run.scores_path(EvaluatedPart::Validation, None))?;
+        let configured = UserScores::read(&self.folder.join(CONFIGURED))?;
+        let (Some(best_values), Some(values)) = (best.get(metric), configured.get(metric)) else {
+            return Ok(None);
+        };
+        ensure!(
+            best.users == configured.users,
+            "{} does not belong to {}",
+            self.folder.join(CONFIGURED).display(),
+            run.path().display()
+        );
+        let pairs = best_values.iter().zip(values);
+        let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+        Ok(Some(Gain {
+            mean: stats::mean(&differences),
+            interval: stats::mean_intervals(&[&differences], Seed(0))[0],
+        }))
     }
 
     fn write_best(&self, config: &Config, best: &Trial, trials: usize) -> Result<()> {
@@ -292,100 +346,20 @@ impl Job<'_> {
     fn train(&self, config: Config, progress: &mut Progress) -> Result<Option<Report>> {
         let path = self.folder.join("best");
         progress.say("training with the best settings");
+        let how = train::How {
+            device: self.device,
+            preflight: true,
+            quiet: self.quiet,
+        };
         let job = if RunDir::is_at(&path) {
-            train::resume(self.device, &path, self.quiet)?
+            train::resume(how, &path)?
         } else {
             let from = &self.planned.path;
-            Some(train::start(
-                self.device,
-                config,
-                from,
-                &path,
-                self.quiet,
-                progress,
-            )?)
+            Some(train::start(how, config, from, &path, progress)?)
         };
         match job {
             Some(job) => train::train(job, progress, self.interrupt),
             None => RunDir::open(&path)?.report().map(Some),
         }
     }
-}
-
-fn write_page(folder: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let searches = outcomes.iter().map(|o| Search::new(&o.config, o.budget));
-    let searches: Vec<Search<'_>> = searches.collect::<Result<_>>()?;
-    let plotted = outcomes.iter().zip(&searches).map(|(o, search)| Plotted {
-        name: &o.name,
-        metric: &o.config.training.validation_metric,
-        search,
-        trials: o.log.trials(),
-    });
-    let page = html(&plotted.collect::<Vec<_>>());
-    fsio::write_atomic_bytes(&folder.join("search.html"), page.as_bytes())
-}
-
-/// One row a config, then the best settings.
-fn text(folder: &Path, outcomes: &[Outcome]) -> String {
-    let header = [
-        "config",
-        "model",
-        "trials",
-        "given up",
-        "failed",
-        "seconds",
-        "metric",
-        "as configured",
-        "tuned",
-        "test, tuned",
-    ];
-    let mut rows = vec![header.map(String::from).to_vec()];
-    rows.extend(outcomes.iter().map(row));
-    let mut text = align(&rows).join("\n");
-    text += "\n\n(as configured and tuned: on validation, which chose the settings)\n";
-    for outcome in outcomes {
-        if let Some(verdict) = &outcome.report.verdict {
-            text += &format!("{}: {}\n", outcome.name, verdict.sentence);
-        }
-        let best = folder.join(&outcome.name);
-        text += &format!(
-            "{0}: {1}/best.toml, run {1}/best\n",
-            outcome.name,
-            best.display()
-        );
-    }
-    text + &format!("plots: {}\n", folder.join("search.html").display())
-}
-
-fn row(outcome: &Outcome) -> Vec<String> {
-    let trials = outcome.log.trials();
-    let count = |state| {
-        trials
-            .iter()
-            .filter(|t| t.state == state)
-            .count()
-            .to_string()
-    };
-    let metric = &outcome.config.training.validation_metric;
-    let shown = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
-    let of = |part| {
-        let metrics = outcome.report.metrics.get(&part);
-        metrics.and_then(|m| m.get(metric))
-    };
-    let seconds: f64 = trials.iter().map(|t| t.seconds).sum();
-    vec![
-        outcome.name.clone(),
-        outcome.config.model.name.clone(),
-        trials.len().to_string(),
-        match has_epochs(&outcome.config) {
-            true => count(TrialState::Pruned),
-            false => "-".to_string(),
-        },
-        count(TrialState::Failed),
-        format!("{seconds:.0}"),
-        metric.clone(),
-        shown(trials.first().and_then(|t| t.value)),
-        shown(of(EvaluatedPart::Validation)),
-        shown(of(EvaluatedPart::Test)),
-    ]
 }

@@ -62,14 +62,15 @@ impl Config {
     /// As [`Self::load`].
     pub fn load_without_model(path: &Path, sets: &[String]) -> Result<Self> {
         let text = fsio::read_text(path)?;
-        let name = path.display().to_string();
-        Self::typed(
-            &Source {
-                text: &text,
-                name: &name,
-            },
-            sets,
-        )
+        Self::parse_without_model(&text, &path.display().to_string(), sets)
+    }
+
+    /// [`Self::load_without_model`] for text at hand.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse_without_model(text: &str, name: &str, sets: &[String]) -> Result<Self> {
+        Self::typed(&Source { text, name }, sets)
     }
 
     /// [`Self::load`] for text at hand; `name` stands for the file in errors.

@@ -14,6 +14,7 @@ mod fused_gpu;
 use super::ModelEntry;
 use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
 use crate::model::{
     FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
@@ -145,6 +146,11 @@ impl Mf {
 }
 
 impl ModelSpec for Mf {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let columns = self.embedding_dim as u64 + u64::from(self.biases);
+        pairwise::footprint(work, columns, columns, self.loss)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let network = self.network(context.data.train, Some(context.seed), context.device);
         let objective = Objective {

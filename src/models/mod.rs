@@ -1,6 +1,7 @@
 //! The models. Adding one is a file here and its two lines below.
 
 mod autoencoder;
+pub mod bspm;
 pub mod ease;
 pub mod gf_cf;
 pub mod graph;
@@ -52,6 +53,7 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &ease::ENTRY,
     &ials::ENTRY,
     &gf_cf::ENTRY,
+    &bspm::ENTRY,
     &pure_svd::ENTRY,
     &mf::ENTRY,
     &svdpp::ENTRY,

@@ -165,26 +165,43 @@ impl<'a> Baselines<'a> {
             .parts
             .iter()
             .filter_map(|p| part_of(self.judge.data, *p));
-        let histories: f64 = sets.map(|s| s.history.items.len() as f64).sum();
-        let items = train.num_items as f64;
+        if name == "item_knn" {
+            let bytes = train.num_items as u64 * NEIGHBORS * 16;
+            ensure_fits(bytes, "it", "train it by itself with fewer `neighbors`")?;
+        }
+        let work = Work {
+            items: train.num_items as f64,
+            pairs: pairs(train),
+            histories: sets.map(|s| s.history.items.len() as f64).sum(),
+        };
+        work.ensure_affordable(name)
+    }
+}
+
+/// What a baseline's time depends on.
+struct Work {
+    items: f64,
+    /// Sum of squared history lengths.
+    pairs: f64,
+    /// Interactions in the histories that are scored.
+    histories: f64,
+}
+
+impl Work {
+    fn ensure_affordable(&self, name: &str) -> Result<()> {
         let seconds = match name {
-            "item_knn" => {
-                let neighbors = train.num_items as u64 * NEIGHBORS;
-                ensure_fits(
-                    neighbors * 16,
-                    "it",
-                    "train it by itself with fewer `neighbors`",
-                )?;
-                (pairs(train) + histories * NEIGHBORS as f64) / PAIRS_PER_SECOND
+            "item_knn" => (self.pairs + self.histories * NEIGHBORS as f64) / PAIRS_PER_SECOND,
+            "ease" => {
+                let rows = self.histories * self.items;
+                self.items.powi(3) / CUBES_PER_SECOND + rows / ADDITIONS_PER_SECOND
             }
-            "ease" => items.powi(3) / CUBES_PER_SECOND + histories * items / ADDITIONS_PER_SECOND,
             _ => 0.0,
         };
         ensure!(
             seconds <= MOST_SECONDS,
             "by estimate it takes {:.0} minutes, and a baseline may take {:.0}; train it by itself \
              and use `recsys compare`",
-            seconds / 60.0,
+            (seconds / 60.0).ceil(),
             MOST_SECONDS / 60.0
         );
         Ok(())
@@ -195,4 +212,32 @@ impl<'a> Baselines<'a> {
 fn pairs(train: &Interactions) -> f64 {
     let lengths = train.offsets.windows(2).map(|w| (w[1] - w[0]) as f64);
     lengths.map(|n| n * n).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_left_out_and_says_so() {
+        let ml_1m = Work {
+            items: 3_416.0,
+            pairs: 1.9e8,
+            histories: 1.9e6,
+        };
+        let gowalla = Work {
+            items: 40_981.0,
+            pairs: 9.8e7,
+            histories: 8.1e5,
+        };
+        for name in ["popularity", "item_knn", "ease"] {
+            ml_1m.ensure_affordable(name).unwrap();
+        }
+        gowalla.ensure_affordable("item_knn").unwrap();
+        let error = gowalla.ensure_affordable("ease").unwrap_err().to_string();
+        assert!(
+            error.starts_with("by estimate it takes 12 minutes"),
+            "{error}"
+        );
+    }
 }

@@ -45,8 +45,8 @@ pub enum Standing {
 type Rival<'a> = (&'a str, f64, Option<&'a UserScores>);
 
 impl Verdict {
-    /// Judges by `watched` where the report has it as a metric of lists, and
-    /// by the first such metric otherwise; `None` when no baseline has a value
+    /// Judges by `watched` where the report has it as a metric of lists, else
+    /// by the same at another cutoff, else by the first one; `None` when no baseline has a value
     /// of it. `scores` holds the users' scores of the model (no label) and of
     /// the baselines on the part that people are shown.
     ///
@@ -154,8 +154,11 @@ fn judged_by(report: &Report, watched: &str) -> Result<Option<(EvaluatedPart, Me
             of_lists.push(spec);
         }
     }
+    let name = watched.split('@').next().unwrap_or_default();
     let chosen = of_lists.iter().find(|s| s.to_string() == watched);
-    let chosen = chosen.or_else(|| of_lists.first());
+    let chosen = chosen
+        .or_else(|| of_lists.iter().find(|s| s.entry.name == name))
+        .or_else(|| of_lists.first());
     Ok(chosen.map(|spec| (part, *spec)))
 }
 

@@ -30,21 +30,22 @@ mod features;
 mod ids;
 mod locate;
 mod provenance;
+mod scores;
 mod split;
 
 pub use checkpoints::Checkpoints;
 pub use locate::{RUNS, default_path, newest};
 pub use provenance::{Session, provenance};
+pub use scores::ScoredPart;
 
 use crate::config::Config;
 use crate::data::dataset::Dataset;
 use crate::data::features::FeatureTable;
 use crate::data::split::Split;
-use crate::evaluation::UserLists;
 use crate::fsio;
 use crate::ids::IdMap;
 use crate::model::ModelData;
-use crate::report::{self, DataSummary, EvaluatedPart, Provenance, Report, UserScores};
+use crate::report::{self, DataSummary, EvaluatedPart, Provenance, Report};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,6 @@ const REPORT: &str = "report.json";
 pub const PAGE: &str = "report.html";
 const TEXT: &str = "report.md";
 const EVALUATIONS: &str = "eval";
-const SCORES: &str = "scores";
 
 /// How far a training came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,16 +132,6 @@ impl RunData {
     pub fn item_title(&self, item: u32) -> Option<&str> {
         self.item_features.as_ref()?.title_of(item)
     }
-}
-
-/// The users' scores on a part: of the model, or of a baseline by its label.
-#[derive(Clone, Debug)]
-pub struct ScoredPart {
-    pub part: EvaluatedPart,
-    pub baseline: Option<String>,
-    pub scores: UserScores,
-    /// For the analysis; not written.
-    pub lists: UserLists,
 }
 
 impl RunDir {
@@ -321,41 +311,6 @@ impl RunDir {
         let path = self.path.join(REPORT);
         serde_json::from_str(&fsio::read_text(&path)?)
             .with_context(|| format!("{} is damaged", path.display()))
-    }
-
-    /// Where the users' scores are: of the model, or of the baseline of this
-    /// label.
-    pub fn scores_path(&self, part: EvaluatedPart, baseline: Option<&str>) -> PathBuf {
-        let label = baseline.map_or_else(String::new, |l| format!("-{}", l.replace(' ', "-")));
-        self.path
-            .join(SCORES)
-            .join(format!("{part}{label}.parquet"))
-    }
-
-    /// Keeps the users' scores, and what an earlier evaluation of the same
-    /// users computed beside them.
-    ///
-    /// # Errors
-    /// A disk that is full or not writable.
-    pub fn save_scores(&self, all: &[ScoredPart]) -> Result<()> {
-        let folder = self.path.join(SCORES);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        for ScoredPart {
-            part,
-            baseline,
-            scores,
-            ..
-        } in all
-        {
-            let path = self.scores_path(*part, baseline.as_deref());
-            match UserScores::read(&path) {
-                Ok(earlier) => scores.clone().with_columns_of(earlier).write(&path)?,
-                // Not there yet, or damaged: either way there is a whole one now.
-                Err(_) => scores.write(&path)?,
-            }
-        }
-        Ok(())
     }
 
     /// The checkpoints and the metrics history.

@@ -9,6 +9,7 @@
 
 mod plot;
 mod trial;
+mod watch;
 
 pub use plot::{Plotted, html};
 pub use trial::{Log, Trial, TrialState};
@@ -21,10 +22,11 @@ use crate::models;
 use crate::pipeline;
 use crate::run_dir::RunData;
 use crate::seed::Seed;
-use crate::tune::{Curve, Prune, Space, Tried, TuneConfig, default_space, hopeless, suggest};
+use crate::tune::{Curve, Space, Tried, TuneConfig, default_space, suggest};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::time::Instant;
+use watch::Watch;
 
 /// Draws of other settings before one that was tried is tried again.
 const REDRAWS: u64 = 20;
@@ -292,13 +294,7 @@ impl<'a> Search<'a> {
         others: &[(Curve, bool)],
     ) -> Result<Option<Trial>> {
         let begun = Instant::now();
-        let mut watch = Watch {
-            search: self,
-            curve: Curve::default(),
-            others,
-            hopeless: false,
-            stop: bench.stop,
-        };
+        let mut watch = Watch::new(self, others, bench.stop);
         let outcome = self
             .config_of(&draft.settings)
             .and_then(|config| pipeline::try_out(&config, bench.data, bench.device, &mut watch));
@@ -370,40 +366,6 @@ impl<'a> Search<'a> {
 /// given up in.
 pub fn has_epochs(config: &Config) -> bool {
     models::find(&config.model.name).is_ok_and(|entry| entry.gradient)
-}
-
-/// Follows a trial's validations and ends one without hope.
-struct Watch<'a> {
-    search: &'a Search<'a>,
-    curve: Curve,
-    others: &'a [(Curve, bool)],
-    hopeless: bool,
-    stop: &'a (dyn Fn() -> bool + Sync),
-}
-
-impl Observer for Watch<'_> {
-    fn on(&mut self, event: &Event) {
-        let Event::EpochFinished(record) = event else {
-            return;
-        };
-        let search = self.search;
-        let metric = &search.config.training.validation_metric;
-        let Some(value) = record.validation.get(metric) else {
-            return;
-        };
-        self.curve.0.push((record.epoch, *value));
-        self.hopeless = search.settings.prune == Prune::Median
-            && hopeless(
-                &self.curve,
-                self.others,
-                search.settings.prune_after,
-                search.direction,
-            );
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.hopeless || (self.stop)()
-    }
 }
 
 #[cfg(test)]

@@ -167,7 +167,10 @@ fn a_search_writes_a_config_that_trains() {
     let tuned = "-q tune --config config.toml --trials 6 --output tuned \
                  --set tune.space.model.embedding_dim.int=[2,12]";
     let out = sandbox.ok(tuned);
-    assert!(out.contains("as configured"), "{out}");
+    assert!(
+        out.contains("as configured") && out.contains("a user by tuning"),
+        "{out}"
+    );
     assert_eq!(sandbox.read("tuned/config/trials.jsonl").lines().count(), 6);
     let best = sandbox.read("tuned/config/best.toml");
     assert!(best.starts_with("# Trial "), "{best}");

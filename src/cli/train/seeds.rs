@@ -1,6 +1,6 @@
 //! `recsys train --seeds`: one config, several seeds, one folder of runs.
 
-use super::{Args, Format, interrupted, resume, start, train};
+use super::{Args, Format, How, interrupted, resume, start, train};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output;
 use crate::cli::progress::Progress;
@@ -14,8 +14,13 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What makes a folder a group that can go on: it comes before any run.
+/// What makes a folder a group that can go on: it comes after the config and
+/// before any run.
 const GROUP: &str = "group.json";
+
+/// With the overrides, and with every default filled in: the file that it came
+/// from may change before a group goes on.
+const CONFIG: &str = "config.toml";
 
 /// As typed: a count from the config's seed on, or the seeds themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +55,8 @@ impl FromStr for Seeds {
 /// `group.json`: what is needed to go on.
 #[derive(Debug, Serialize, Deserialize)]
 struct Group {
+    /// Where the config came from, and relative paths in it start.
     config: PathBuf,
-    set: Vec<String>,
     seeds: Vec<u64>,
 }
 
@@ -76,8 +81,7 @@ pub fn run(args: &Args, quiet: bool, interrupt: &Interrupt) -> Result<Option<u8>
         _ => return Ok(None),
     };
     for seed in &group.seeds {
-        let path = folder.join(format!("seed-{seed}"));
-        if !one(args, &group, *seed, &path, quiet, interrupt)? {
+        if !one(args, &group, *seed, &folder, quiet, interrupt)? {
             return Ok(Some(interrupted(&folder.display().to_string())));
         }
     }
@@ -103,7 +107,6 @@ fn begin(args: &Args, path: &Path, seeds: &Seeds) -> Result<(PathBuf, Group)> {
     );
     let group = Group {
         config: path.to_path_buf(),
-        set: args.set.clone(),
         seeds: match seeds {
             Seeds::Count(count) => (config.seed..).take(*count as usize).collect(),
             Seeds::List(list) => list.clone(),
@@ -111,6 +114,7 @@ fn begin(args: &Args, path: &Path, seeds: &Seeds) -> Result<(PathBuf, Group)> {
     };
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
+    fsio::write_atomic_bytes(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
     let text = serde_json::to_string_pretty(&group).context("cannot describe the group")?;
     fsio::write_atomic_bytes(&folder.join(GROUP), text.as_bytes())?;
     Ok((folder, group))
@@ -122,23 +126,23 @@ fn one(
     args: &Args,
     group: &Group,
     seed: u64,
-    path: &Path,
+    folder: &Path,
     quiet: bool,
     interrupt: &Interrupt,
 ) -> Result<bool> {
     let mut progress = Progress::new(quiet, interrupt.clone());
     progress.say(&format!("seed {seed}"));
+    let path = &folder.join(format!("seed-{seed}"));
     let job = if RunDir::is_at(path) {
-        resume(args.device, path, quiet)?
+        resume(How::of(args, quiet), path)?
     } else {
-        let mut config = Config::load(&group.config, &group.set)?;
+        let mut config = Config::load(&folder.join(CONFIG), &[])?;
         config.seed = seed;
         Some(start(
-            args.device,
+            How::of(args, quiet),
             config,
             &group.config,
             path,
-            quiet,
             &mut progress,
         )?)
     };

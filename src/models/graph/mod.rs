@@ -21,6 +21,7 @@ mod task;
 mod tensors;
 
 use super::{ModelEntry, params};
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -245,6 +246,26 @@ struct GraphModel {
 }
 
 impl ModelSpec for GraphModel {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let s = &self.settings;
+        let nodes = work.users() + work.items();
+        let floats = nodes * s.columns as u64;
+        // Of each view its layers, their sum and its gradient.
+        let views = if s.contrast.is_some() { 3 } else { 1 };
+        let passes = views * (s.layers as u64 + 2) * floats * 4;
+        let contrast = match s.contrast {
+            // Similarities of a batch's users and items, and their gradient.
+            Some(_) => 16 * (work.training.batch_size as u64).pow(2),
+            None => 0,
+        };
+        let graph = 2 * work.pairs() * 8 + nodes * 8;
+        let mut footprint = work.trained(floats, passes + contrast, SMALLER_EMBEDDINGS);
+        let examples = 16 * work.pairs();
+        footprint.fitting += graph + examples;
+        footprint.ranking += graph + examples + 2 * floats * 4;
+        footprint
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         task::fit(self.settings, context)
     }

@@ -21,6 +21,7 @@ mod task;
 
 use super::{ModelEntry, params};
 use crate::device;
+use crate::footprint::{Footprint, Workload};
 use crate::kernels::als::Settings;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
@@ -147,6 +148,14 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let dim = self.embedding_dim as u64;
+        // The pairs of both sides, and a system for each thread.
+        let pairs = 2 * work.sparse();
+        let systems = (1 + work.threads as u64) * dim * dim * 8;
+        work.closed_form((work.users() + work.items()) * dim, pairs + systems)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let train = context.data.train;
         let (by_user, by_item, mean_weight) = both(train, self.weighted)?;

@@ -14,6 +14,7 @@ mod tests;
 use super::ModelEntry;
 use super::pairwise::{self, Objective, PairNetwork};
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
@@ -293,6 +294,21 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let p = &self.params;
+        let mut columns = 0;
+        let mut wide = 0;
+        if self.kind.gmf {
+            columns += p.embedding_dim as u64;
+            wide += p.embedding_dim as u64;
+        }
+        if self.kind.mlp {
+            columns += p.mlp_embedding_dim as u64;
+            wide += 2 * p.mlp_embedding_dim as u64 + p.hidden.iter().sum::<usize>() as u64;
+        }
+        pairwise::footprint(work, columns, wide, p.loss)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let mut network = self.network(context.data.train, Some(context.seed), context.device);
         self.pretrain(&mut network)?;

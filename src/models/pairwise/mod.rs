@@ -10,6 +10,7 @@ pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
 use crate::device;
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::mf::Goal;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
@@ -188,6 +189,28 @@ pub struct Objective {
     /// Subtracts the log-probability of an item from its score as an in-batch
     /// negative, which are drawn by popularity.
     pub logq_correction: bool,
+}
+
+/// What a network of pairs takes: tables of so many columns for users and for
+/// items, and so many numbers for each pair that a step looks at. What other
+/// weights it has is small beside its tables.
+pub fn footprint(work: &Workload<'_>, columns: u64, wide: u64, loss: Loss) -> Footprint {
+    let training = work.training;
+    let batch = training.batch_size as u64;
+    let per_example = match loss {
+        Loss::Mse => 1,
+        Loss::InBatchSoftmax => 1 + batch / wide.max(1),
+        Loss::Bce | Loss::Bpr | Loss::Softmax => 1 + training.negatives as u64,
+    };
+    // Forward, backward, and the rows' updates.
+    let activations = 6 * 4 * batch * per_example * wide;
+    // The log by item, the user and the place of each example.
+    let examples = 16 * work.pairs() + work.items() * 8;
+    let floats = (work.users() + work.items()) * columns;
+    let mut footprint = work.trained(floats, activations, SMALLER_EMBEDDINGS);
+    footprint.fitting += examples;
+    footprint.ranking += examples;
+    footprint
 }
 
 /// Fits a network of pairs.

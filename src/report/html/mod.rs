@@ -3,6 +3,9 @@
 //! The page is well-formed XML, too, so that tests and tools can read it.
 
 mod analysis;
+mod examples;
+mod exposure;
+mod map;
 mod page;
 
 use super::Report;
