@@ -7,6 +7,7 @@
 //! last one.
 
 use super::gf_cf::{Filters, QUERIES, score_groups};
+use crate::footprint::{Footprint, Workload};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add};
 use crate::linalg::Sparse;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender};
@@ -119,6 +120,14 @@ struct Fit {
 }
 
 impl ModelSpec for Bspm {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let mut footprint = Filters::footprint(work, self.embedding_dim);
+        // Signals of a lane of queries on items, twice, and on users.
+        let rows = 2 * work.items() + work.users();
+        footprint.ranking += work.threads as u64 * rows * size_of::<Lane>() as u64;
+        footprint
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let filters = Filters::fit(&context, self.alpha, self.embedding_dim);
         let spec = self.clone();

@@ -127,6 +127,12 @@ impl Filters {
         graph.with_vectors(found.vectors.columns(), found.vectors.values())
     }
 
+    /// What [`Self::fit`] and the scores will take.
+    pub fn footprint(work: &Workload<'_>, dim: usize) -> Footprint {
+        let dim = (dim as u64).min(work.items());
+        work.singular(dim, 4 * dim * work.items(), SMALLER_EMBEDDINGS)
+    }
+
     /// With what [`Recommender::weights`] wrote.
     ///
     /// # Errors
@@ -249,8 +255,7 @@ impl Job for Product<'_> {
 
 impl ModelSpec for GfCf {
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
-        let dim = (self.embedding_dim as u64).min(work.items());
-        work.singular(dim, 4 * dim * work.items(), SMALLER_EMBEDDINGS)
+        Filters::footprint(work, self.embedding_dim)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -169,6 +169,10 @@ impl<'a> Search<'a> {
                 }
             }
             self.ensure_hope(log.trials())?;
+            // A model without steps has nobody who asks.
+            if (bench.stop)() {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -155,6 +155,13 @@ fn several_at_a_time_are_tried_once_each_and_repeat() {
 }
 
 #[test]
+fn a_model_without_steps_is_stopped_between_trials() {
+    let room = Room::new(EASE);
+    let (ended, trials) = room.run("log", budget(10), &|| true);
+    assert!(!ended && trials.len() == 1);
+}
+
+#[test]
 fn seconds_end_a_search() {
     let room = Room::new(EASE);
     let none = Budget {
