@@ -3,6 +3,9 @@
 
     python3 -m venv venv && venv/bin/pip install tensorboard
     venv/bin/python scripts/check_events.py RUN
+
+`cargo test` does so with the Python of RECSYS_TENSORBOARD_PYTHON, else with
+that of ~/.cache/recsys/tb-venv.
 """
 
 import json

@@ -5,7 +5,8 @@ overflow to the side and has no texts that lie on each other.
     python3 -m venv venv && venv/bin/pip install playwright
     venv/bin/python scripts/check_report.py RUN/report.html [FOLDER]
 
-Screenshots go to FOLDER. The browser is playwright's own, or Chromium as the
+`cargo test` does so with the Python of RECSYS_BROWSER_PYTHON, else with that of
+~/.cache/recsys/browser-venv, else with python3. Screenshots go to FOLDER. The browser is playwright's own, or Chromium as the
 system has it (`apt install chromium`). Exits with 0 when all is well, 1 when
 something is wrong, and 77 when there is no browser to try it in.
 """

@@ -144,6 +144,34 @@ mod tests {
     }
 
     #[test]
+    fn every_session_has_events_and_the_first_one_the_config() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(super::super::CONFIG), "seed = 7\n").unwrap();
+        let record = |epoch| EpochRecord {
+            epoch,
+            validation: [("ndcg@10".to_string(), 0.25)].into(),
+            ..EpochRecord::default()
+        };
+        for epochs in [1..=3, 3..=4] {
+            let mut sink = Checkpoints::new(dir.path());
+            for epoch in epochs {
+                sink.append(&record(epoch)).unwrap();
+            }
+        }
+        let files = tensorboard::files(dir.path()).unwrap();
+        let contents: Vec<_> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+        let holds = |content: &[u8], text: &str| {
+            let windows = content.windows(text.len());
+            windows.filter(|w| *w == text.as_bytes()).count()
+        };
+        assert_eq!(contents.len(), 2);
+        assert_eq!(holds(&contents[0], "seed = 7"), 1);
+        assert_eq!(holds(&contents[1], "seed = 7"), 0);
+        assert_eq!(holds(&contents[0], "validation/ndcg@10"), 3);
+        assert_eq!(holds(&contents[1], "train/loss"), 2);
+    }
+
+    #[test]
     fn no_checkpoint_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = Checkpoints::new(dir.path());

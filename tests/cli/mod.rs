@@ -9,6 +9,7 @@ mod interrupt;
 mod report;
 mod runs;
 mod synth;
+mod tracking;
 
 use assert_cmd::Command;
 use std::fmt::Write;
