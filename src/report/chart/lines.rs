@@ -1,6 +1,6 @@
 //! Lines over a common axis.
 
-use super::{Axis, COLORS, Drawing, Plot, Scale, WIDTH};
+use super::{Anchor, Axis, COLORS, Drawing, Plot, Scale, WIDTH};
 
 /// One line.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Lines<'a> {
     pub x: Axis<'a>,
     pub y: Axis<'a>,
     pub lines: Vec<Line>,
-    /// A vertical line at an x, and its name.
+    /// A dashed line at an x, and its name, which stands in the corner.
     pub mark: Option<(f64, String)>,
 }
 
@@ -61,15 +61,9 @@ impl Lines<'_> {
                 drawing.marker(line.color, place(point), radius, &title);
             }
         }
-        if let Some((at, name)) = &self.mark {
-            let place = x.place(*at, PLOT.left, PLOT.right);
-            let middle = (PLOT.left + PLOT.right) / 2.0;
-            let (anchor, beside) = if place < middle {
-                (super::Anchor::Start, 5.0)
-            } else {
-                (super::Anchor::End, -5.0)
-            };
-            drawing.text("n", (place + beside, PLOT.top - 14.0), anchor, name);
+        if let Some((_, name)) = &self.mark {
+            let corner = (PLOT.right, PLOT.top - 14.0);
+            drawing.text("n", corner, Anchor::End, name);
         }
         drawing.finish()
     }

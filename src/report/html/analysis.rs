@@ -59,7 +59,9 @@ fn learning(page: &mut Page, report: &Report, analysis: &Analysis) {
     if let Some(line) = content::training(report) {
         page.add(&muted(&line));
     }
-    let best = curves.best_epoch.map(|e| (e as f64, format!("best: {e}")));
+    let best = curves
+        .best_epoch
+        .map(|e| (e as f64, format!("best epoch {e}, dashed")));
     let points = |points: &[(usize, f64)]| points.iter().map(|(e, v)| (*e as f64, *v)).collect();
     let chart = |name: &str, values: &[(usize, f64)]| {
         let lines = Lines {
