@@ -291,6 +291,7 @@ pub fn provenance(report: &Report) -> Table {
         .map_or_else(String::new, |h| format!(" ({h})"));
     table.row("recsys", format!("{}{git}", from.version));
     table.row("command", &from.command);
+    table.row("config", "config.toml in the run directory");
     table.row("data", &from.data_hash);
     table.row("split", &report.protocol.split.description);
     table.row("seed", from.seed);
