@@ -7,6 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; named tensors on disk |
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
 //! | [`machine`] | memory, disk and processor, and their limits |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
@@ -17,8 +18,12 @@
 //! | [`model`], [`training`], [`footprint`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume; how much memory a model will take |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
+//! | [`page`], [`evaluation`], [`report`] | pages of one file; model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |
+//! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`preflight`] | refuses what does not fit, and foretells an epoch |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
@@ -77,6 +82,7 @@ pub mod seed;
 pub mod stats;
 pub mod suggest;
 pub mod tape;
+pub mod tensorboard;
 pub mod tensors;
 pub mod training;
 pub mod tune;

@@ -107,6 +107,9 @@ pub fn train(
         .then(|| (&summary).into());
     session.add_to(&mut run.file.provenance);
     report.provenance = run.file.provenance.clone();
+    if let Some(test) = report.metrics.get(&EvaluatedPart::Test) {
+        checkpoints.finish(summary.best_epoch, test)?;
+    }
     run.save_scores(&scores)?;
     run.save_report(&report)?;
     run.set_state(State::Complete)?;

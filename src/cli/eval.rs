@@ -81,6 +81,10 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
             "warning: the scores of users are not kept: {error:#}"
         ));
     }
+    match opened.run.save_evaluation(part, &report) {
+        Ok(page) => progress.say(&format!("page {}", page.display())),
+        Err(error) => output::note(&format!("warning: the page is not kept: {error:#}")),
+    }
     output::print(&match args.format {
         Format::Table => report::table(&report),
         Format::Json => report::json(&report)?,

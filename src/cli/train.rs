@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::device::{self, DeviceChoice, Resolved};
 use crate::pipeline;
 use crate::report::{self, DataSummary, Report};
-use crate::run_dir::{self, RunData, RunDir, State};
+use crate::run_dir::{self, PAGE, RunData, RunDir, State};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ Examples:
   recsys train --config configs/quickstart.toml --format json | jq '.metrics.test[\"ndcg@10\"]'
 
 The run directory is runs/<config>-<UTC time>-<id> unless --output names another; it holds the
-config with every default, the ids, the split, checkpoints, the model, metrics.jsonl,
-report.json and each user's scores. It is all that `recsys eval` and `recsys recommend` need.")]
+config with every default, the ids, the split, checkpoints, the model, metrics.jsonl and
+the same for TensorBoard, the report as page, Markdown and JSON, and each user's scores. It is all that `recsys eval` and `recsys recommend` need.")]
 pub struct Args {
     /// The config file.
     #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
@@ -255,6 +255,13 @@ pub(super) fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Pro
 fn deliver(report: &Report, format: Format, path: &str) -> Result<()> {
     match format {
         Format::Json => output::print(&report::json(report)?),
-        Format::Table => output::print(&format!("{}\nrun: {path}\n", report::table(report))),
+        Format::Table => {
+            let page = Path::new(path).join(PAGE);
+            let table = report::table(report);
+            output::print(&format!(
+                "{table}\nreport: {}\nrun: {path}\n",
+                page.display()
+            ))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::outcome::{Outcome, Plan, Scores};
 use super::roster::{Case, Roster};
-use super::{EvaluationTask, candidates};
+use super::{EvaluationTask, UserLists, candidates};
 use crate::event::{Event, Observer};
 use crate::metrics::{Exposure, Kind, MetricSpec};
 use crate::model::{Query, Recommender};
@@ -26,6 +26,8 @@ pub struct Lists {
     recommended: BTreeMap<usize, Vec<u64>>,
     /// Training interactions of each item.
     popularity: Vec<u32>,
+    /// The lists that are kept.
+    pub kept: UserLists,
 }
 
 /// Ranks for every case and gathers the outcomes in their order.
@@ -44,12 +46,12 @@ pub fn evaluate(
         .filter(|&i| roster.cases[i].served)
         .collect();
     for (number, case) in roster.cases.iter().enumerate().filter(|(_, c)| !c.served) {
-        lists.record(number, &plan.miss(case.relevant.len()), &[]);
+        lists.record(number, &plan.miss(case.relevant.len()), Vec::new());
     }
     let mut done = 0;
     let mut gather = |outcomes: Vec<Outcome>| {
         for outcome in outcomes {
-            lists.record(served[done], &outcome.values, &outcome.items);
+            lists.record(served[done], &outcome.values, outcome.items);
             done += 1;
         }
         observer.on(&Event::Evaluated {
@@ -206,10 +208,11 @@ impl Lists {
             per_user: plan.per_user.iter().map(column).collect(),
             recommended: cutoffs.map(|k| (k, vec![0; num_items])).collect(),
             popularity: task.train.item_counts(),
+            kept: UserLists::new(users, task.options.kept_lists, plan.longest),
         }
     }
 
-    fn record(&mut self, case: usize, values: &[f64], items: &[u32]) {
+    fn record(&mut self, case: usize, values: &[f64], items: Vec<u32>) {
         for ((_, column), value) in self.per_user.iter_mut().zip(values) {
             column[case] = *value;
         }
@@ -218,6 +221,7 @@ impl Lists {
                 counts[item as usize] += 1;
             }
         }
+        self.kept.put(case, items);
     }
 
     /// The value of a metric over all users.

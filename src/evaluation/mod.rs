@@ -15,6 +15,7 @@
 //! they depend neither on threads nor on the tile height.
 
 mod candidates;
+mod kept;
 mod lists;
 mod outcome;
 mod ratings;
@@ -29,9 +30,11 @@ use crate::model::Recommender;
 use crate::ranking::TILE_BYTES;
 use crate::seed::Seed;
 use anyhow::{Result, ensure};
+pub use kept::UserLists;
 use lists::Lists;
 use ratings::Errors;
 use roster::Roster;
+pub use roster::relevant_of;
 use serde::{Deserialize, Serialize};
 
 /// `[evaluation]`
@@ -89,6 +92,7 @@ impl EvaluationConfig {
             sampled_negatives: self.sampled_negatives,
             users: self.users,
             tile_bytes: TILE_BYTES,
+            kept_lists: 0,
         }
     }
 }
@@ -111,6 +115,8 @@ pub struct EvaluationOptions {
     pub users: EvaluatedUsers,
     /// Upper bound of the scores in memory. Results do not depend on it.
     pub tile_bytes: usize,
+    /// Of how many users the lists are kept.
+    pub kept_lists: usize,
 }
 
 /// What to evaluate a model on.
@@ -134,6 +140,7 @@ pub struct Evaluation {
     pub metrics: MetricValues,
     pub protocol: EvaluationProtocol,
     pub per_user: PerUser,
+    pub lists: UserLists,
 }
 
 /// The values behind the means, for tests of significance.
@@ -196,7 +203,7 @@ pub fn evaluate(
     warn_of_unserved(model, task, &roster, observer);
     let mut protocol = roster.protocol.clone();
     let ranked = task.metrics.iter().any(|m| !is_rating(m));
-    let lists = if ranked {
+    let mut lists = if ranked {
         Some(lists::evaluate(model, task, &roster, observer)?)
     } else {
         None
@@ -215,7 +222,9 @@ pub fn evaluate(
         };
         metrics.push((spec.to_string(), value));
     }
+    let kept = lists.as_mut().map(|l| std::mem::take(&mut l.kept));
     Ok(Evaluation {
+        lists: kept.unwrap_or_default(),
         metrics: metrics.into_iter().collect(),
         protocol,
         per_user: per_user(task, &roster, lists, errors.as_ref()),

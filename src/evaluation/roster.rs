@@ -1,8 +1,9 @@
 //! Who is evaluated, and on what.
 
 use super::{EvaluatedUsers, EvaluationProtocol, EvaluationTask};
+use crate::data::split::EvalSet;
 use crate::ids::UserIdx;
-use crate::model::{Query, Recommender};
+use crate::model::{Query, Recommender, distinct};
 use anyhow::{Result, ensure};
 
 /// One evaluated user.
@@ -57,16 +58,8 @@ impl<'a> Roster<'a> {
         popularity: &[u32],
     ) {
         let counts = &mut self.protocol;
-        let history = task.set.history.items_of(user);
-        let mut relevant = task.set.targets.items_of(user).to_vec();
-        relevant.sort_unstable();
-        relevant.dedup();
-        if task.options.mask_seen {
-            let held_out = relevant.len();
-            let seen = sorted(history);
-            relevant.retain(|item| seen.binary_search(item).is_err());
-            counts.seen_targets += held_out - relevant.len();
-        }
+        let (relevant, seen) = relevant_of(task.set, user, task.options.mask_seen);
+        counts.seen_targets += seen;
         if relevant.is_empty() {
             counts.users_without_targets += 1;
             return;
@@ -89,6 +82,19 @@ impl<'a> Roster<'a> {
             served,
         });
     }
+}
+
+/// T of a user, distinct and ascending, and the number of held-out items that
+/// it lacks since they were seen.
+pub fn relevant_of(set: &EvalSet, user: UserIdx, mask_seen: bool) -> (Vec<u32>, usize) {
+    let mut relevant = distinct(set.targets.items_of(user));
+    let held_out = relevant.len();
+    if mask_seen {
+        let seen = sorted(set.history.items_of(user));
+        relevant.retain(|item| seen.binary_search(item).is_err());
+    }
+    let left_out = held_out - relevant.len();
+    (relevant, left_out)
 }
 
 /// The query of a user: known exactly when there are training interactions.

@@ -118,6 +118,7 @@ impl<'a> Baselines<'a> {
                     let entry = Entry {
                         metrics: done.metrics,
                         scores: UserScores::new(&done.per_user, &self.judge.data.users),
+                        lists: done.lists,
                         seconds: begun.elapsed().as_secs_f64(),
                     };
                     cache::write(path.as_deref(), &entry, observer);
@@ -130,6 +131,7 @@ impl<'a> Baselines<'a> {
                 part,
                 baseline: Some(baseline.label.clone()),
                 scores: entry.scores,
+                lists: entry.lists,
             });
         }
         Ok(scored)

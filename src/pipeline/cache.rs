@@ -2,11 +2,11 @@
 //!
 //! An entry is two files in `runs/.cache`, named after the hash of all that
 //! the figures depend on: the users' scores as Parquet, and then, since it is
-//! what makes an entry one, the figures as JSON.
+//! what makes an entry one, figures and kept lists as JSON.
 
 use super::cache_folder;
 use super::judge::Judge;
-use crate::evaluation::BASELINES;
+use crate::evaluation::{BASELINES, UserLists};
 use crate::event::{Event, Observer};
 use crate::fsio;
 use crate::metrics::{MetricSpec, MetricValues};
@@ -17,12 +17,13 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Changes with what an entry holds or how its figures are computed.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is known of a baseline on a part.
 pub(super) struct Entry {
     pub metrics: MetricValues,
     pub scores: UserScores,
+    pub lists: UserLists,
     /// Since the baseline began to be fitted.
     pub seconds: f64,
 }
@@ -33,6 +34,7 @@ struct Written {
     metrics: Vec<(String, u64)>,
     users: usize,
     seconds: f64,
+    lists: UserLists,
 }
 
 /// Where the entry is or will be, less its extension; `None` where nothing
@@ -90,6 +92,7 @@ pub(super) fn read(path: &Path, observer: &mut dyn Observer) -> Option<Entry> {
         Ok(Entry {
             metrics: values.map(|(n, bits)| (n, f64::from_bits(bits))).collect(),
             scores,
+            lists: written.lists,
             seconds: written.seconds,
         })
     };
@@ -111,6 +114,7 @@ pub(super) fn write(path: Option<&Path>, entry: &Entry, observer: &mut dyn Obser
         metrics: values.map(|(n, v)| (n.to_string(), v.to_bits())).collect(),
         users: entry.scores.held_out.len(),
         seconds: entry.seconds,
+        lists: entry.lists.clone(),
     };
     let write = || -> Result<()> {
         let folder = path.parent().context("the cache has a folder")?;

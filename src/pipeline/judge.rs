@@ -7,11 +7,14 @@ use crate::data::split::EvalSet;
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, evaluate};
 use crate::event::Observer;
+use crate::ids::UserIdx;
 use crate::metrics::MetricSpec;
 use crate::model::Recommender;
-use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report, UserScores, Verdict};
+use crate::report::analysis::{self, KEPT_LISTS, Material, Subject};
+use crate::report::{Analysis, EvaluatedPart, ModelSummary, Protocol, Report, UserScores, Verdict};
 use crate::run_dir::{RunData, RunDir, ScoredPart};
-use anyhow::Result;
+use crate::seed::Seed;
+use anyhow::{Context, Result};
 
 /// What a model is judged with.
 #[derive(Clone, Copy)]
@@ -48,6 +51,7 @@ impl Judge<'_> {
             scores: Vec::new(),
         };
         let mut present = Vec::new();
+        let mut evaluated = Vec::new();
         for &part in parts {
             let Some(set) = part_of(self.data, part) else {
                 continue;
@@ -59,13 +63,60 @@ impl Judge<'_> {
                 part,
                 baseline: None,
                 scores: UserScores::new(&done.per_user, &self.data.users),
+                lists: done.lists,
             });
+            evaluated = done.per_user.users;
         }
         let (baselines, scores) = Baselines::new(*self, &present, metrics).run(observer);
         judged.report.baselines = baselines;
         judged.scores.extend(scores);
         judged.report.verdict = judged.verdict(&self.config.training.validation_metric)?;
+        if let Some(part) = present.last() {
+            let analysis = self.analyze(&judged, *part, &evaluated, model, metrics)?;
+            judged.report.analysis = Some(analysis);
+        }
         Ok(judged)
+    }
+
+    /// A closer look at a part; `evaluated` are its users.
+    fn analyze(
+        &self,
+        judged: &Judged,
+        part: EvaluatedPart,
+        evaluated: &[UserIdx],
+        model: &dyn Recommender,
+        metrics: &[MetricSpec],
+    ) -> Result<Analysis> {
+        let set = part_of(self.data, part).context("the part was evaluated")?;
+        let material = Material {
+            part,
+            set,
+            train: &self.data.split.train,
+            mask_seen: self.config.evaluation.mask_seen,
+            evaluated,
+            users: &self.data.users,
+            items: &self.data.items,
+            user_features: self.data.user_features.as_ref(),
+            item_features: self.data.item_features.as_ref(),
+            epochs: &self.run.checkpoints().history()?,
+            watched: &self.config.training.validation_metric,
+            model,
+            metrics,
+            seed: Seed(self.config.seed),
+        };
+        let columns = judged.report.metrics_by_model(part);
+        let subjects = columns.into_iter().filter_map(|(name, metrics)| {
+            let label = (name != judged.report.model.name).then_some(name);
+            let mut all = judged.scores.iter().filter(|s| s.part == part);
+            let scored = all.find(|s| s.baseline.as_deref() == label)?;
+            Some(Subject {
+                name,
+                metrics,
+                scores: &scored.scores.metrics,
+                lists: &scored.lists,
+            })
+        });
+        analysis::analyze(&material, &subjects.collect::<Vec<_>>())
     }
 
     fn empty_report(&self, metrics: &[MetricSpec]) -> Report {
@@ -89,7 +140,8 @@ impl Judge<'_> {
         metrics: &[MetricSpec],
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
-        let task = task(self.config, self.data, name, set, metrics);
+        let mut task = task(self.config, self.data, name, set, metrics);
+        task.options.kept_lists = KEPT_LISTS;
         evaluate(model, &task, observer)
     }
 }

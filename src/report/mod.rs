@@ -1,11 +1,19 @@
 //! What a run reports: the figures, and all that one needs to believe them.
 
+pub mod analysis;
+mod chart;
+mod content;
 mod csv;
+mod html;
+mod markdown;
 mod scores;
 mod table;
 mod verdict;
 
+pub use analysis::Analysis;
 pub use csv::csv;
+pub use html::html;
+pub use markdown::markdown;
 pub use scores::UserScores;
 pub use table::{align, table};
 pub use verdict::{Standing, Verdict};
@@ -38,6 +46,9 @@ pub struct Report {
     pub protocol: Protocol,
     pub data: DataSummary,
     pub provenance: Provenance,
+    /// A closer look at the main part, which the renderers draw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
 }
 
 /// A model that stands beside the one that was trained.
@@ -226,6 +237,15 @@ impl Report {
         self.metrics.insert(part, evaluation.metrics.clone());
         let protocol = evaluation.protocol.clone();
         self.protocol.evaluation.insert(part, protocol);
+    }
+
+    /// Every model that has figures of a part, the one that was trained first.
+    pub fn metrics_by_model(&self, part: EvaluatedPart) -> Vec<(&str, &MetricValues)> {
+        let model = self.metrics.get(&part);
+        let model = model.map(|m| (self.model.name.as_str(), m));
+        let baselines = self.baselines.iter();
+        let baselines = baselines.filter_map(|b| Some((b.label.as_str(), b.metrics.get(&part)?)));
+        model.into_iter().chain(baselines).collect()
     }
 
     /// The part to show to a person: test where there is one.

@@ -102,6 +102,11 @@ pub fn align(rows: &[Vec<String>]) -> Vec<String> {
 
 /// One line: who, ranked how, split how.
 fn protocol_line(report: &Report, part: EvaluatedPart) -> String {
+    format!("protocol: {}", protocol_facts(report, part))
+}
+
+/// Who is evaluated, ranked how, split how.
+pub(super) fn protocol_facts(report: &Report, part: EvaluatedPart) -> String {
     let mut facts = Vec::new();
     if let Some(protocol) = report.protocol.evaluation.get(&part) {
         facts.extend(evaluation_facts(protocol));
@@ -110,7 +115,7 @@ fn protocol_line(report: &Report, part: EvaluatedPart) -> String {
     if !split.is_empty() {
         facts.push(format!("split: {split}"));
     }
-    format!("protocol: {}", facts.join("; "))
+    facts.join("; ")
 }
 
 fn evaluation_facts(protocol: &EvaluationProtocol) -> Vec<String> {

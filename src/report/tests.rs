@@ -1,5 +1,5 @@
 use super::*;
-use crate::evaluation::PerUser;
+use crate::evaluation::{PerUser, UserLists};
 
 fn evaluation(pairs: &[(&str, f64)]) -> Evaluation {
     Evaluation {
@@ -12,6 +12,7 @@ fn evaluation(pairs: &[(&str, f64)]) -> Evaluation {
             ..EvaluationProtocol::default()
         },
         per_user: PerUser::default(),
+        lists: UserLists::default(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::event::EpochRecord;
 use crate::fsio;
+use crate::metrics::MetricValues;
+use crate::tensorboard::{self, EventWriter};
 use crate::tensors::NamedTensors;
 use crate::training::CheckpointSink;
 use anyhow::{Context, Result};
@@ -9,11 +11,14 @@ use std::path::{Path, PathBuf};
 
 pub(super) const FOLDER: &str = "checkpoint";
 
-/// Checkpoints and `metrics.jsonl` of a run directory.
+/// Checkpoints, `metrics.jsonl` and event files of a run directory.
 #[derive(Debug)]
 pub struct Checkpoints {
+    run: PathBuf,
     last: PathBuf,
     history: PathBuf,
+    /// Of this session; made with its first epoch.
+    events: Option<EventWriter>,
 }
 
 impl Checkpoints {
@@ -22,7 +27,37 @@ impl Checkpoints {
         Self {
             last: folder.join("last.bpk"),
             history: run.join("metrics.jsonl"),
+            run: run.to_path_buf(),
+            events: None,
         }
+    }
+
+    /// Adds what a finished training reached on test to the event files, at
+    /// the epoch whose weights were kept.
+    ///
+    /// # Errors
+    /// A disk that is full or not writable.
+    pub fn finish(&mut self, epoch: usize, test: &MetricValues) -> Result<()> {
+        let tagged = |(name, value): (&str, f64)| (format!("test/{name}"), value);
+        let values: Vec<_> = test.iter().map(tagged).collect();
+        let after_all = self.history()?.last().map_or(0, |r| r.epoch) + 1;
+        self.events(after_all)?.scalars(epoch as u64, &values)
+    }
+
+    /// The event file of this session; the first one of a run holds its
+    /// config, too.
+    fn events(&mut self, epoch: usize) -> Result<&mut EventWriter> {
+        if self.events.is_none() {
+            let first = tensorboard::files(&self.run)?.is_empty();
+            let mut writer = EventWriter::create(&self.run, epoch as u64)?;
+            let config = self.run.join(super::CONFIG);
+            if first && config.exists() {
+                let text = fsio::read_text(&config)?;
+                writer.text("config", &format!("```toml\n{text}```"))?;
+            }
+            self.events = Some(writer);
+        }
+        self.events.as_mut().context("was made above")
     }
 
     /// The metrics history so far.
@@ -69,8 +104,23 @@ impl CheckpointSink for Checkpoints {
             text += &serde_json::to_string(record).context("cannot write the metrics history")?;
             text.push('\n');
         }
-        fsio::write_atomic_bytes(&self.history, text.as_bytes())
+        fsio::write_atomic_bytes(&self.history, text.as_bytes())?;
+        let epoch = record.epoch;
+        self.events(epoch)?.scalars(epoch as u64, &curves(record))
     }
+}
+
+/// The values of an epoch by the names of their curves.
+fn curves(record: &EpochRecord) -> Vec<(String, f64)> {
+    let of_training = [
+        ("loss", record.loss),
+        ("learning_rate", record.learning_rate),
+        ("interactions_per_second", record.interactions_per_second),
+    ];
+    let of_training = of_training.map(|(name, value)| (format!("train/{name}"), value));
+    let validation = record.validation.iter();
+    let validation = validation.map(|(name, value)| (format!("validation/{name}"), *value));
+    of_training.into_iter().chain(validation).collect()
 }
 
 #[cfg(test)]
@@ -91,6 +141,34 @@ mod tests {
         }
         sink.append(&record(2, 0.5)).unwrap();
         assert_eq!(sink.history().unwrap(), [record(1, 1.0), record(2, 0.5)]);
+    }
+
+    #[test]
+    fn every_session_has_events_and_the_first_one_the_config() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(super::super::CONFIG), "seed = 7\n").unwrap();
+        let record = |epoch| EpochRecord {
+            epoch,
+            validation: [("ndcg@10".to_string(), 0.25)].into(),
+            ..EpochRecord::default()
+        };
+        for epochs in [1..=3, 3..=4] {
+            let mut sink = Checkpoints::new(dir.path());
+            for epoch in epochs {
+                sink.append(&record(epoch)).unwrap();
+            }
+        }
+        let files = tensorboard::files(dir.path()).unwrap();
+        let contents: Vec<_> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+        let holds = |content: &[u8], text: &str| {
+            let windows = content.windows(text.len());
+            windows.filter(|w| *w == text.as_bytes()).count()
+        };
+        assert_eq!(contents.len(), 2);
+        assert_eq!(holds(&contents[0], "seed = 7"), 1);
+        assert_eq!(holds(&contents[1], "seed = 7"), 0);
+        assert_eq!(holds(&contents[0], "validation/ndcg@10"), 3);
+        assert_eq!(holds(&contents[1], "train/loss"), 2);
     }
 
     #[test]

@@ -12,12 +12,16 @@
 //! model.safetensors   the same weights for other tools
 //! checkpoint/last.bpk the state of the training to go on from
 //! metrics.jsonl       one line an epoch
+//! events.out.tfevents.* the same and more for TensorBoard, one file a session
 //! report.json         what `train` reported
+//! report.html         the same as a page, report.md as Markdown
+//! eval/PART/          what `eval` reported of a part, in the same three forms
 //! scores/             each user's metrics: `test.parquet` of the model,
 //!                     `test-ease.parquet` of a baseline
 //! ```
 //!
-//! Every file is written whole or not at all. What makes a directory a run,
+//! Every file is written whole or not at all, but for the event files, which
+//! grow record by record under checksums. What makes a directory a run,
 //! `run.json` and then `config.toml`, comes after ids, features and split, and
 //! before any training.
 
@@ -41,7 +45,7 @@ use crate::data::split::Split;
 use crate::fsio;
 use crate::ids::IdMap;
 use crate::model::ModelData;
-use crate::report::{DataSummary, Provenance, Report};
+use crate::report::{self, DataSummary, EvaluatedPart, Provenance, Report};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -59,6 +63,10 @@ const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.bpk";
 const WEIGHTS: &str = "model.safetensors";
 const REPORT: &str = "report.json";
+/// The report as a page, in the run directory.
+pub const PAGE: &str = "report.html";
+const TEXT: &str = "report.md";
+const EVALUATIONS: &str = "eval";
 
 /// How far a training came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,7 +287,20 @@ impl RunDir {
     /// # Errors
     /// A disk that is full or not writable.
     pub fn save_report(&self, report: &Report) -> Result<()> {
-        write_json(&self.path.join(REPORT), report)
+        write_report(&self.path, report)
+    }
+
+    /// Keeps what `eval` reported of a part beside what `train` did; returns
+    /// the page.
+    ///
+    /// # Errors
+    /// A disk that is full or not writable.
+    pub fn save_evaluation(&self, part: EvaluatedPart, report: &Report) -> Result<PathBuf> {
+        let folder = self.path.join(EVALUATIONS).join(part.to_string());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        write_report(&folder, report)?;
+        Ok(folder.join(PAGE))
     }
 
     /// What `train` reported.
@@ -313,6 +334,13 @@ impl RunDir {
 
 fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
+}
+
+/// The report in three forms; the one that is read back comes last.
+fn write_report(folder: &Path, report: &Report) -> Result<()> {
+    fsio::write_atomic_bytes(&folder.join(PAGE), report::html(report).as_bytes())?;
+    fsio::write_atomic_bytes(&folder.join(TEXT), report::markdown(report).as_bytes())?;
+    fsio::write_atomic_bytes(&folder.join(REPORT), report::json(report)?.as_bytes())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The scores of users, beside the report.
 
 use super::RunDir;
+use crate::evaluation::UserLists;
 use crate::report::{EvaluatedPart, UserScores};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ pub struct ScoredPart {
     pub part: EvaluatedPart,
     pub baseline: Option<String>,
     pub scores: UserScores,
+    /// For the analysis; not written.
+    pub lists: UserLists,
 }
 
 impl RunDir {
@@ -38,6 +41,7 @@ impl RunDir {
             part,
             baseline,
             scores,
+            ..
         } in all
         {
             let path = self.scores_path(*part, baseline.as_deref());

@@ -6,8 +6,10 @@ mod errors;
 mod flow;
 mod help;
 mod interrupt;
+mod report;
 mod runs;
 mod synth;
+mod tracking;
 
 use assert_cmd::Command;
 use std::fmt::Write;

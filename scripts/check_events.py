@@ -1,0 +1,47 @@
+"""Reads the event files of a run as TensorBoard does, and checks them against
+`metrics.jsonl`: one value an epoch, also after a resume.
+
+    python3 -m venv venv && venv/bin/pip install tensorboard
+    venv/bin/python scripts/check_events.py RUN
+
+`cargo test` does so with the Python of RECSYS_TENSORBOARD_PYTHON, else with
+that of ~/.cache/recsys/tb-venv.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def main():
+    run = Path(sys.argv[1])
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
+    wanted = {}
+    for line in lines:
+        values = {f"train/{k}": line[k] for k in ("loss", "learning_rate", "interactions_per_second")}
+        values |= {f"validation/{k}": v for k, v in line.get("validation", {}).items()}
+        for tag, value in values.items():
+            wanted.setdefault(tag, []).append((line["epoch"], value))
+    report = json.load(open(run / "report.json"))
+    best = report.get("training", {}).get("best_epoch", 0)
+    for name, value in report["metrics"].get("test", {}).items():
+        wanted[f"test/{name}"] = [(best, value)]
+    tags = events.Tags()
+    assert sorted(tags["scalars"]) == sorted(wanted), (tags["scalars"], sorted(wanted))
+    for tag, points in wanted.items():
+        read = [(e.step, e.value) for e in events.Scalars(tag)]
+        assert [s for s, _ in read] == [s for s, _ in points], (tag, read, points)
+        for (_, a), (_, b) in zip(read, points):
+            assert abs(a - b) <= 1e-6 * max(1.0, abs(b)), (tag, a, b)
+    text = events.Tensors("config/text_summary" if "config/text_summary" in tags["tensors"] else "config")
+    config = text[0].tensor_proto.string_val[0].decode()
+    assert (run / "config.toml").read_text() in config
+    files = sorted(run.glob("events.out.tfevents.*"))
+    print(f"{run}: {len(wanted)} curves of {len(lines)} epochs in {len(files)} files agree")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+//! Item vectors on a plane: those near each other are alike to the model.
+//!
+//! t-SNE (van der Maaten, Hinton, JMLR 2008; in its Barnes-Hut form, JMLR 2014)
+//! over the directions of the vectors. Neighbors are exact, the start comes
+//! from the seed and one thread does the rest, so that a map repeats.
+
+use super::Material;
+use super::groups::Division;
+use super::items::{by_popularity, popularity};
+use crate::model::{ItemVectors, ScoreForm};
+use anyhow::{Context, Result};
+use bhtsne::{Neighbor, tSNE};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Items by their place on the map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemMap {
+    /// All items that have a vector and training interactions.
+    pub of: usize,
+    pub titles: Vec<String>,
+    /// Parallel to `titles`, within -1 and 1.
+    pub x: Vec<f32>,
+    pub y: Vec<f32>,
+    /// Training interactions.
+    pub popularity: Vec<u32>,
+    pub colorings: Vec<Coloring>,
+}
+
+/// A group for each item of the map; of several, the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coloring {
+    pub title: String,
+    pub labels: Vec<String>,
+    /// Numbers into `labels`.
+    pub groups: Vec<Option<u8>>,
+}
+
+/// Items on the map, at most: the most popular ones.
+const ITEMS: usize = 1500;
+
+/// With fewer there is nothing to see.
+const FEWEST: usize = 10;
+
+const EPOCHS: usize = 500;
+const PERPLEXITY: f32 = 30.0;
+const THETA: f32 = 0.5;
+
+/// The map, or why there is none.
+///
+/// # Errors
+/// A device that fails.
+pub fn item_map(material: &Material<'_>) -> Result<(Option<ItemMap>, Option<String>)> {
+    let no = |why: &str| Ok((None, Some(format!("There is no map of items: {why}."))));
+    let ScoreForm::InnerProducts(vectors) = material.model.score_form()? else {
+        return no("this model does not score by one vector an item, or keeps them on a device");
+    };
+    let counts = material.train.item_counts();
+    let mut items = by_popularity(&counts);
+    items.retain(|&i| counts[i as usize] > 0);
+    let of = items.len();
+    items.truncate(ITEMS);
+    if items.len() < FEWEST {
+        return no("there are too few items with training interactions");
+    }
+    let places = place(material, &vectors, &items)?;
+    let note = (of > items.len()).then(|| {
+        format!(
+            "The map shows the {} items with the most training interactions, of {of}.",
+            items.len()
+        )
+    });
+    let mut divisions = Division::by_table(material.item_features);
+    divisions.push(popularity(&counts));
+    let map = ItemMap {
+        of,
+        titles: items.iter().map(|&i| material.item_name(i)).collect(),
+        x: places.iter().map(|p| p[0]).collect(),
+        y: places.iter().map(|p| p[1]).collect(),
+        popularity: items.iter().map(|&i| counts[i as usize]).collect(),
+        colorings: divisions.iter().map(|d| coloring(d, &items)).collect(),
+    };
+    Ok((Some(map), note))
+}
+
+fn coloring(division: &Division, items: &[u32]) -> Coloring {
+    let group = |&item: &u32| division.of(item).next().map(|g| g as u8);
+    Coloring {
+        title: division.title.clone(),
+        labels: division.labels.clone(),
+        groups: items.iter().map(group).collect(),
+    }
+}
+
+/// Where the items lie, within -1 and 1.
+fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Result<Vec<[f32; 2]>> {
+    let directions: Vec<Vec<f32>> = items
+        .iter()
+        .map(|&i| direction(&vectors.vectors[i as usize * vectors.dim..][..vectors.dim]))
+        .collect();
+    let perplexity = PERPLEXITY.min((items.len() - 1) as f32 / 3.0);
+    let nearest = neighbors(&directions, (3.0 * perplexity) as usize);
+    let mut random = material.seed.stream("map");
+    let start: Vec<f32> = (0..2 * items.len())
+        .map(|_| 1e-4 * random.normal())
+        .collect();
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let embedding = one_thread.context("cannot start a thread")?.install(|| {
+        let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(&directions);
+        tsne.perplexity(perplexity)
+            .epochs(EPOCHS)
+            .initial_embedding(start)
+            .barnes_hut_with_neighbors(THETA, &nearest);
+        tsne.embedding()
+    });
+    Ok(scaled(&embedding))
+}
+
+/// Both axes by one factor, with the middle of each at 0.
+fn scaled(embedding: &[f32]) -> Vec<[f32; 2]> {
+    let range = |axis: usize| {
+        let values = embedding.iter().skip(axis).step_by(2);
+        values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        })
+    };
+    let (x, y) = (range(0), range(1));
+    let half = ((x.1 - x.0).max(y.1 - y.0) / 2.0).max(f32::MIN_POSITIVE);
+    let place = |v: f32, (low, high): (f32, f32)| (v - (low + high) / 2.0) / half;
+    let points = embedding.chunks_exact(2);
+    points.map(|p| [place(p[0], x), place(p[1], y)]).collect()
+}
+
+fn direction(vector: &[f32]) -> Vec<f32> {
+    let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+    vector.iter().map(|v| v * scale).collect()
+}
+
+/// The `k` nearest others of each point, the nearest first.
+fn neighbors(points: &[Vec<f32>], k: usize) -> Vec<Vec<Neighbor<f32>>> {
+    let distance = |a: &[f32], b: &[f32]| {
+        let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
+        squares.sum::<f32>().sqrt()
+    };
+    let of_point = |own: usize| {
+        let mut others: Vec<Neighbor<f32>> = (0..points.len())
+            .filter(|i| *i != own)
+            .map(|index| Neighbor {
+                index,
+                distance: distance(&points[own], &points[index]),
+            })
+            .collect();
+        others.sort_by(|a, b| {
+            a.distance
+                .total_cmp(&b.distance)
+                .then(a.index.cmp(&b.index))
+        });
+        others.truncate(k);
+        others
+    };
+    (0..points.len()).into_par_iter().map(of_point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_are_the_nearest_in_order() {
+        let points = [vec![0.0], vec![1.0], vec![3.0], vec![1.0]];
+        let near: Vec<Vec<usize>> = neighbors(&points, 2)
+            .iter()
+            .map(|n| n.iter().map(|n| n.index).collect())
+            .collect();
+        assert_eq!(near, [[1, 3], [3, 0], [1, 3], [1, 0]]);
+    }
+
+    #[test]
+    fn places_fill_the_square() {
+        let made = scaled(&[0.0, 5.0, 4.0, 6.0, 2.0, 6.0]);
+        assert_eq!(made, [[-1.0, -0.25], [1.0, 0.25], [0.0, 0.25]]);
+    }
+
+    #[test]
+    fn directions_have_length_one_or_none() {
+        assert_eq!(direction(&[3.0, 4.0]), [0.6, 0.8]);
+        assert_eq!(direction(&[0.0, 0.0]), [0.0, 0.0]);
+    }
+}
