@@ -338,8 +338,8 @@ mod tests {
         let exact = eigen(gram.clone(), ITEMS);
         let history = [101u32, 5, 101, 279];
         let query = Query {
-            user: None,
             history: &history,
+            ..Query::default()
         };
         let mut row = vec![f32::NAN; ITEMS];
         model.score(&[query], &mut row).unwrap();

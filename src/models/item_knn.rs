@@ -139,8 +139,8 @@ mod tests {
     fn scores(spec: &ItemKnn, history: &[u32]) -> Vec<f32> {
         let model = spec.weights(&train()).unwrap();
         let query = Query {
-            user: None,
             history,
+            ..Query::default()
         };
         let mut row = vec![f32::NAN; 4];
         model.score(&[query], &mut row).unwrap();

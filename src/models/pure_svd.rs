@@ -215,8 +215,8 @@ mod tests {
         }
         let exact = eigen(gram, 5);
         let query = Query {
-            user: None,
             history: &[3, 0, 3],
+            ..Query::default()
         };
         let mut row = [f32::NAN; 5];
         model.score(&[query], &mut row).unwrap();

@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn scores_sum_the_similarities_of_the_users_who_have_an_item() {
         let query = Query {
-            user: None,
             history: &[1, 0, 1],
+            ..Query::default()
         };
         let (s0, s1, s2) = (1.0, 2.0 / 6f64.sqrt(), 0.5);
         let all = [s0 + s1 + s2, s0 + s1, s1, s2, 0.0];
@@ -236,6 +236,7 @@ mod tests {
         let query = Query {
             user: Some(UserIdx(0)),
             history: &[1, 0],
+            ..Query::default()
         };
         let (s1, s2) = (2.0 / 6f64.sqrt(), 0.5);
         near(
@@ -251,8 +252,8 @@ mod tests {
             ..UserKnn::default()
         };
         let query = Query {
-            user: None,
             history: &[0, 4],
+            ..Query::default()
         };
         // Item 0 is with three of four users, so that it counts nothing.
         let (three, four) = ((4f64 / 3.0).ln(), 2f64.ln());

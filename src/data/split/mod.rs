@@ -15,6 +15,7 @@ mod tests;
 mod time;
 
 pub use config::{Order, Select, SplitConfig, SplitKind};
+pub use moment::parse_moment;
 pub use shares::share_counts;
 
 use crate::data::dataset::{Dataset, Log};

@@ -226,8 +226,8 @@ mod tests {
     fn assert_scores(model: &dyn Recommender, weights: &[f64]) {
         let histories: [&[u32]; 3] = [&[7, 299, 7, 40], &[], &[128]];
         let queries = histories.map(|history| Query {
-            user: None,
             history,
+            ..Query::default()
         });
         let mut scores = vec![f32::NAN; 3 * ITEMS];
         model.score(&queries, &mut scores).unwrap();
@@ -295,8 +295,8 @@ mod tests {
         let model = fit(&spec, &train);
         for history in [[0], [1]] {
             let query = Query {
-                user: None,
                 history: &history,
+                ..Query::default()
             };
             let mut row = vec![f32::NAN; ITEMS];
             model.score(&[query], &mut row).unwrap();

@@ -36,6 +36,7 @@ use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use network::Network;
+use part::Clock;
 use recommender::SequenceRecommender;
 use setup::Setup;
 use task::SequenceTask;
@@ -57,6 +58,11 @@ pub trait Body: Send + Sync {
     /// every place.
     fn cloze(&self) -> Option<f64> {
         None
+    }
+
+    /// Which times it wants in [`Graph::set_times`].
+    fn clock(&self) -> Clock {
+        Clock::None
     }
 }
 

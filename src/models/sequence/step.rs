@@ -163,6 +163,9 @@ impl Trainer {
             graph: number as u64,
         };
         let mut graph = Graph::new(&self.weights, &part.bounds, Some(dropout));
+        if let Some(times) = &part.times {
+            graph.set_times(&times.happened, &times.asked);
+        }
         let rows = part.inputs.iter().flat_map(|&item| items.row(item));
         let input = graph.input(rows.copied().collect(), width);
         let last = step.body.forward(&mut graph, input);
