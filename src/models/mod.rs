@@ -1,7 +1,11 @@
 //! The models. Adding one is a file here and its two lines below.
 
 mod autoencoder;
+pub mod dcn_v2;
+pub mod deep_fm;
 pub mod ease;
+mod features;
+pub mod fm;
 pub mod gf_cf;
 pub mod graph;
 pub mod ials;
@@ -21,6 +25,7 @@ pub mod sequence;
 mod similarity;
 pub mod slim;
 pub mod svdpp;
+pub mod two_tower;
 pub mod user_knn;
 
 use crate::model::ModelSpec;
@@ -58,6 +63,10 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &fm::ENTRY,
+    &deep_fm::ENTRY,
+    &dcn_v2::ENTRY,
+    &two_tower::ENTRY,
     &mult_vae::VAE,
     &mult_vae::DAE,
     &rec_vae::ENTRY,
