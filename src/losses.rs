@@ -40,6 +40,13 @@ pub fn mse(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     (error.clone() * error).mean()
 }
 
+/// Mean of `-y ln s(x) - (1 - y) ln (1 - s(x))` over scores and their labels,
+/// of one shape.
+pub fn log_loss(scores: Tensor<2>, labels: Tensor<2>) -> Tensor<1> {
+    let misses = (labels.neg() + 1.0) * scores.clone();
+    (misses - activation::log_sigmoid(scores)).mean()
+}
+
 /// Mean over all scores of `-y ln s(x) - (1 - y) ln (1 - s(x))`, with
 /// `y = 1 - smoothing` for the positive and `smoothing` for a negative.
 pub fn bce(scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
@@ -112,13 +119,18 @@ mod tests {
     }
 
     /// The losses of one row, written as the papers write them, in f64.
-    const PLAIN: [(&str, Plain); 4] = [
+    const PLAIN: [(&str, Plain); 5] = [
         ("bpr", |s| {
             s[1..].iter().map(|n| -sigmoid(s[0] - n).ln()).sum::<f64>() / (s.len() - 1) as f64
         }),
         ("bce", |s| {
             let negatives: f64 = s[1..].iter().map(|n| -(1.0 - sigmoid(*n)).ln()).sum();
             (negatives - sigmoid(s[0]).ln()) / s.len() as f64
+        }),
+        // With a click first in each row.
+        ("log loss", |s| {
+            let others: f64 = s[1..].iter().map(|n| -(1.0 - sigmoid(*n)).ln()).sum();
+            (others - sigmoid(s[0]).ln()) / s.len() as f64
         }),
         ("softmax", |s| {
             -(s[0].exp() / s.iter().map(|x| x.exp()).sum::<f64>()).ln()
@@ -136,6 +148,13 @@ mod tests {
         match name {
             "bpr" => bpr(scores),
             "bce" => bce(scores, 0.0),
+            "log loss" => {
+                let [rows, width] = scores.dims();
+                let row = (0..width).map(|i| f32::from(u8::from(i == 0)));
+                let labels = row.collect::<Vec<_>>().repeat(rows);
+                let labels = TensorData::new(labels, [rows, width]);
+                log_loss(scores.clone(), Tensor::from_data(labels, &scores.device()))
+            }
             "softmax" => softmax(scores, 0.0),
             "smooth bce" => bce(scores, 0.1),
             other => panic!("no loss {other}"),

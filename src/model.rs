@@ -26,6 +26,9 @@ pub struct Query<'a> {
     /// Unix seconds of the request, where they are known. For models that say
     /// so: others would see how far the future is.
     pub at: Option<i64>,
+    /// Whose features count: also a user without training interactions has
+    /// some. Absent for a history without a user.
+    pub profile: Option<UserIdx>,
 }
 
 impl Query<'_> {
@@ -93,6 +96,12 @@ pub trait Recommender: Send + Sync {
     /// Whether scores are ratings on the scale of the data, so that RMSE and
     /// MAE mean something.
     fn predicts_ratings(&self) -> bool {
+        false
+    }
+
+    /// Whether scores are log-odds of a click, so that log loss means
+    /// something.
+    fn predicts_clicks(&self) -> bool {
         false
     }
 

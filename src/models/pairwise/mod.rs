@@ -2,10 +2,12 @@
 //! and serving users that training never saw.
 
 mod examples;
+mod in_batch;
 mod recommender;
 mod task;
 
 pub use examples::Examples;
+pub use in_batch::InBatch;
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
@@ -222,7 +224,7 @@ pub fn fit(
     objective: Objective,
     context: FitContext<'_>,
 ) -> Result<Fitted> {
-    ensure_params_fit(network.as_ref(), context.device)?;
+    ensure_params_fit(network.params(), context.device)?;
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let config = context.training;
@@ -233,14 +235,9 @@ pub fn fit(
         let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
         Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
-    let total = train.len().max(1) as f32;
-    let counts = train.item_counts();
     let mut task = PairTask {
         examples: Examples::new(log.clone(), sampler, config.negatives),
-        log_probabilities: counts
-            .iter()
-            .map(|&c| (c.max(1) as f32 / total).ln())
-            .collect(),
+        in_batch: InBatch::new(train, objective.logq_correction),
         recommender: PairRecommender::new(network, log, scale, context.device),
         objective,
         config,
@@ -255,8 +252,10 @@ pub fn fit(
     })
 }
 
-fn ensure_params_fit(network: &dyn PairNetwork, device: &Device) -> Result<()> {
-    network.params().into_iter().try_for_each(|param| {
+/// # Errors
+/// A parameter that is larger than what the device can hold in one piece.
+pub fn ensure_params_fit(params: Vec<&Param>, device: &Device) -> Result<()> {
+    params.into_iter().try_for_each(|param| {
         let [rows, columns] = param.shape();
         let what = format!("the table `{}` of {rows} rows", param.name());
         device::ensure_fits(device, &what, 4 * rows * columns)
@@ -288,7 +287,7 @@ pub fn load(
     data: ModelData<'_>,
     device: &Device,
 ) -> Result<Box<dyn Recommender>> {
-    ensure_params_fit(network.as_ref(), device)?;
+    ensure_params_fit(network.params(), device)?;
     for param in network.params_mut() {
         param.load(weights, "")?;
     }
