@@ -9,6 +9,9 @@
 //! - `xsimgcl` (Yu et al., TKDE 2024): one noised view that recommends, too;
 //!   its mean is contrasted with one of its layers.
 //!
+//! In place of BPR the scores may be trained by other losses, which is a model
+//! of ours and not the papers'.
+//!
 //! Every node's gradient is used, so that an optimizer's step is one on all
 //! embeddings, whatever `training.updates` says.
 //!
@@ -20,14 +23,17 @@ mod recommender;
 mod task;
 mod tensors;
 
+use super::pairwise::{self, Objective};
 use super::{ModelEntry, params};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
+use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use recommender::GraphRecommender;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 const DIM: (&str, &str) = ("embedding_dim", "width of the embeddings");
@@ -45,25 +51,53 @@ const WEIGHT: (&str, &str) = (
 );
 const TEMPERATURE: (&str, &str) = ("temperature", "divides cosines in the contrastive loss");
 const NOISE: (&str, &str) = ("noise", "length of the noise on each layer of a node");
+const LOSS: (&str, &str) = (
+    "loss",
+    "bpr as published; bce, softmax (sampled), full_softmax (the catalog), ccl (cosine contrastive \
+     loss)",
+);
+const COSINE: (&str, &str) = (
+    "cosine",
+    "scores are cosines: what comes out of the graph is divided by its length",
+);
+const SOFTMAX: (&str, &str) = ("softmax_temperature", "divides scores before a softmax");
+const MARGIN: (&str, &str) = (
+    "margin",
+    "ccl: cosines of negatives below it are as good as any",
+);
+const NEGATIVES: (&str, &str) = ("negative_weight", "ccl: weight of the negatives' mean");
 
 pub const LIGHTGCN: ModelEntry = ModelEntry {
     name: "lightgcn",
     summary: "embeddings averaged over the layers of a graph of users and items; loss bpr",
     citation: "He et al., LightGCN: simplifying and powering graph convolution network for \
                recommendation, SIGIR 2020",
-    params: &[DIM, LAYERS, REGULARIZATION],
+    params: &[
+        DIM,
+        LAYERS,
+        REGULARIZATION,
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
+    ],
     gradient: true,
-    defaults: params::defaults::<LightGcn>,
+    defaults: defaults::<LightGcn>,
     build: |table| {
-        let params: LightGcn = params::parse(table)?;
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: true,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: None,
-        })
+        let (params, objective): (LightGcn, _) = parse(table)?;
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: true,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: None,
+                cosine: objective.cosine,
+            },
+            objective,
+        )
     },
 };
 
@@ -72,24 +106,40 @@ pub const SIMGCL: ModelEntry = ModelEntry {
     summary: "graph layers with a contrast between two views with noise; loss bpr + InfoNCE",
     citation: "Yu et al., Are graph augmentations necessary? Simple graph contrastive learning \
                for recommendation, SIGIR 2022",
-    params: &[DIM, LAYERS, REGULARIZATION, WEIGHT, TEMPERATURE, NOISE],
+    params: &[
+        DIM,
+        LAYERS,
+        REGULARIZATION,
+        WEIGHT,
+        TEMPERATURE,
+        NOISE,
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
+    ],
     gradient: true,
-    defaults: params::defaults::<SimGcl>,
+    defaults: defaults::<SimGcl>,
     build: |table| {
-        let params: SimGcl = params::parse(table)?;
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: false,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: Some(contrasting(
-                Views::Two,
-                params.contrast_weight,
-                params.temperature,
-                params.noise,
-            )?),
-        })
+        let (params, objective): (SimGcl, _) = parse(table)?;
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: false,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: Some(contrasting(
+                    Views::Two,
+                    params.contrast_weight,
+                    params.temperature,
+                    params.noise,
+                )?),
+                cosine: objective.cosine,
+            },
+            objective,
+        )
     },
 };
 
@@ -109,31 +159,91 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
             "contrast_layer",
             "the layer, from 1, that the mean over layers is contrasted with",
         ),
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
     ],
     gradient: true,
-    defaults: params::defaults::<XSimGcl>,
+    defaults: defaults::<XSimGcl>,
     build: |table| {
-        let params: XSimGcl = params::parse(table)?;
+        let (params, objective): (XSimGcl, _) = parse(table)?;
         ensure!(
             (1..=params.layers).contains(&params.contrast_layer),
             "`contrast_layer` must be one of the {} layers",
             params.layers
         );
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: false,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: Some(contrasting(
-                Views::Layer(params.contrast_layer),
-                params.contrast_weight,
-                params.temperature,
-                params.noise,
-            )?),
-        })
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: false,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: Some(contrasting(
+                    Views::Layer(params.contrast_layer),
+                    params.contrast_weight,
+                    params.temperature,
+                    params.noise,
+                )?),
+                cosine: objective.cosine,
+            },
+            objective,
+        )
     },
 };
+
+/// The loss of scores, of all three.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LossParams {
+    loss: Loss,
+    cosine: bool,
+    softmax_temperature: f64,
+    margin: f64,
+    negative_weight: f64,
+}
+
+impl Default for LossParams {
+    fn default() -> Self {
+        Self {
+            loss: Loss::Bpr,
+            cosine: false,
+            softmax_temperature: 1.0,
+            margin: pairwise::MARGIN,
+            negative_weight: pairwise::NEGATIVE_WEIGHT,
+        }
+    }
+}
+
+impl LossParams {
+    fn objective(&self) -> Objective {
+        Objective {
+            loss: self.loss,
+            temperature: self.softmax_temperature,
+            hardest_negative: false,
+            margin: self.margin,
+            negative_weight: self.negative_weight,
+            logq_correction: false,
+        }
+    }
+}
+
+/// The parameters of a model, and those of its loss beside them.
+fn defaults<T: Default + Serialize>() -> toml::Table {
+    let mut all = params::defaults::<T>();
+    all.extend(params::defaults::<LossParams>());
+    all
+}
+
+/// Undoes what [`defaults`] does.
+fn parse<T: DeserializeOwned>(mut table: toml::Table) -> Result<(T, LossParams)> {
+    let keys = params::defaults::<LossParams>();
+    let of_loss = keys.keys().filter_map(|key| table.remove_entry(key));
+    let of_loss = params::parse(of_loss.collect())?;
+    Ok((params::parse(table)?, of_loss))
+}
 
 /// Parameters of `lightgcn`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -229,24 +339,34 @@ fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Resul
     })
 }
 
-fn build(settings: Settings) -> Result<Box<dyn ModelSpec>> {
+fn build(settings: Settings, loss: LossParams) -> Result<Box<dyn ModelSpec>> {
+    let objective = loss.objective();
+    ensure!(
+        !matches!(loss.loss, Loss::Mse | Loss::InBatchSoftmax),
+        "graph models have no loss mse or in_batch_softmax: use bpr, bce, softmax, full_softmax or ccl"
+    );
+    objective.check(loss.cosine, "softmax_temperature")?;
     ensure!(settings.columns > 0, "`embedding_dim` must be at least 1");
     ensure!(settings.layers > 0, "`layers` must be at least 1");
     ensure!(
         settings.regularization >= 0.0 && settings.regularization.is_finite(),
         "`regularization` must not be negative"
     );
-    Ok(Box::new(GraphModel { settings }))
+    Ok(Box::new(GraphModel {
+        settings,
+        objective,
+    }))
 }
 
 /// Any of the three.
 struct GraphModel {
     settings: Settings,
+    objective: Objective,
 }
 
 impl ModelSpec for GraphModel {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        task::fit(self.settings, context)
+        task::fit(self.settings, self.objective, context)
     }
 
     fn load(

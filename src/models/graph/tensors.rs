@@ -8,7 +8,8 @@ use crate::kernels::gcn::{Batch, Contrasting, Layer, Noise, Settings, Views};
 use crate::kernels::propagate::{DeviceGraph, Graph};
 use crate::kernels::rows::{Segments, supported};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};
-use crate::losses;
+use crate::losses::{self, Loss};
+use crate::models::pairwise::Objective;
 use crate::params::Param;
 use crate::seed::Rng;
 use crate::tape::Tape;
@@ -52,11 +53,12 @@ impl OnTensors {
     }
 
     /// A loss with the value of the batch's, and with its gradient by the
-    /// tables of users and items.
+    /// tables of users and items. With the objective comes its smoothing.
     pub fn loss(
         &self,
         tape: &mut Tape,
         params: [&Param; 2],
+        objective: (Objective, f64),
         batch: &Batch,
         stream: &Rng,
     ) -> Tensor<1> {
@@ -67,7 +69,7 @@ impl OnTensors {
             .iter()
             .map(|&noise| self.view(&embeddings, noise.map(|view| (view, stream))))
             .collect();
-        let (loss, seen) = self.losses(&views, batch);
+        let (loss, seen) = self.losses(&views, objective, batch);
         let gradients = loss.backward();
         let total = |chosen: bool| {
             let parts = seen.iter().filter(|s| s.chosen == chosen);
@@ -143,7 +145,12 @@ impl OnTensors {
     }
 
     /// The loss but for the regularizer, and the rows that it sees.
-    fn losses(&self, views: &[View], batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
+    fn losses(
+        &self,
+        views: &[View],
+        (objective, smoothing): (Objective, f64),
+        batch: &Batch,
+    ) -> (Tensor<1>, Vec<Seen>) {
         let nodes = |rows: &[u32]| -> Vec<u32> {
             let nodes = self.graph.nodes();
             rows.iter().map(|&row| nodes[row as usize]).collect()
@@ -151,10 +158,26 @@ impl OnTensors {
         let finals = |view: &View, nodes| self.see(&view.finals, nodes, false);
         let (examples, width, dim) = (batch.users.len(), batch.width(), self.settings.columns);
         let users = finals(&views[0], nodes(&batch.users));
-        let items = finals(&views[0], nodes(&batch.items));
-        let products = users.leaf.clone().reshape([examples, 1, dim])
-            * items.leaf.clone().reshape([examples, width, dim]);
-        let mut loss = losses::bpr(products.sum_dim(2).reshape([examples, width]));
+        let over_catalog = objective.loss == Loss::FullSoftmax;
+        let positives = nodes(&batch.items);
+        let first = self.graph.num_users() as u32;
+        let items = if over_catalog {
+            finals(&views[0], (first..self.graph.num_nodes() as u32).collect())
+        } else {
+            finals(&views[0], positives.clone())
+        };
+        let of_users = self.scored(users.leaf.clone());
+        let of_items = self.scored(items.leaf.clone());
+        let mut loss = if over_catalog {
+            let scores = of_users.matmul(of_items.transpose()) / objective.temperature;
+            let positives: Vec<u32> = positives.iter().map(|node| node - first).collect();
+            losses::full_softmax(scores, Tensor::from_inner(self.ints(&positives)), smoothing)
+        } else {
+            let products =
+                of_users.reshape([examples, 1, dim]) * of_items.reshape([examples, width, dim]);
+            let scores = products.sum_dim(2).reshape([examples, width]);
+            objective.sampled(scores, smoothing)
+        };
         let mut seen = vec![users, items];
         if let Some(contrast) = self.settings.contrast {
             for slots in batch.to_contrast() {
@@ -174,6 +197,14 @@ impl OnTensors {
             }
         }
         (loss, seen)
+    }
+
+    /// What scores are inner products of.
+    fn scored(&self, rows: Tensor<2>) -> Tensor<2> {
+        if self.settings.cosine {
+            return losses::unit_rows(rows);
+        }
+        rows
     }
 
     fn see(&self, tensor: &Tensor<2>, nodes: Vec<u32>, chosen: bool) -> Seen {
@@ -248,11 +279,7 @@ impl OnTensors {
 
 /// See [`crate::kernels::contrast`].
 fn info_nce(contrasting: &Contrasting, a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
-    let unit = |x: Tensor<2>| {
-        let norms = (x.clone() * x.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
-        x / norms
-    };
-    let (a, b) = (unit(a), unit(b));
+    let (a, b) = (losses::unit_rows(a), losses::unit_rows(b));
     let sharpness = 1.0 / contrasting.loss.temperature;
     let own = ((a.clone() * b.clone()).sum_dim(1) - 1.0) * sharpness;
     let all = (a.matmul(b.transpose()) - 1.0) * sharpness;

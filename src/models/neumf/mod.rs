@@ -154,6 +154,19 @@ impl Default for Params {
     }
 }
 
+impl Params {
+    fn objective(&self) -> Objective {
+        Objective {
+            loss: self.loss,
+            temperature: self.temperature,
+            hardest_negative: self.hardest_negative,
+            margin: pairwise::MARGIN,
+            negative_weight: pairwise::NEGATIVE_WEIGHT,
+            logq_correction: false,
+        }
+    }
+}
+
 struct Spec {
     kind: Kind,
     params: Params,
@@ -185,15 +198,15 @@ fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
         params.init_deviation > 0.0,
         "`init_deviation` must be above 0"
     );
-    ensure!(params.temperature > 0.0, "`temperature` must be above 0");
     ensure!(
-        params.loss != Loss::InBatchSoftmax,
-        "`loss = \"in_batch_softmax\"` needs a score that is an inner product; use model `mf`, or `loss = \"softmax\"`"
+        !matches!(
+            params.loss,
+            Loss::InBatchSoftmax | Loss::FullSoftmax | Loss::Ccl
+        ),
+        "in_batch_softmax, full_softmax and ccl need a score that is an inner product; use model \
+         `mf`, or `loss = \"softmax\"`"
     );
-    ensure!(
-        !params.hardest_negative || params.loss == Loss::Bpr,
-        "`hardest_negative` is for `loss = \"bpr\"`"
-    );
+    params.objective().check(false, "temperature")?;
     ensure!(
         (kind.gmf && kind.mlp)
             || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
@@ -296,13 +309,7 @@ impl ModelSpec for Spec {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let mut network = self.network(context.data.train, Some(context.seed), context.device);
         self.pretrain(&mut network)?;
-        let objective = Objective {
-            loss: self.params.loss,
-            temperature: self.params.temperature,
-            hardest_negative: self.params.hardest_negative,
-            logq_correction: false,
-        };
-        pairwise::fit(Box::new(network), objective, context)
+        pairwise::fit(Box::new(network), self.params.objective(), context)
     }
 
     fn load(

@@ -59,6 +59,8 @@ impl Case {
             loss: self.spec.params.loss,
             temperature: self.spec.params.temperature,
             hardest_negative: self.spec.params.hardest_negative,
+            margin: 0.9,
+            negative_weight: 10.0,
             logq_correction: false,
         }
     }

@@ -11,7 +11,7 @@ pub use recommender::Scale;
 use crate::data::interactions::Interactions;
 use crate::device;
 use crate::kernels::mf::Goal;
-use crate::losses::Loss;
+use crate::losses::{self, Loss};
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -49,6 +49,17 @@ pub trait PairNetwork: Send + Sync {
         _: &mut Tape,
         _: &[u32],
         _: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        None
+    }
+
+    /// Every user against every item, `[batch, items]`, where that is cheap;
+    /// `positives` are what the regularizer counts of the items.
+    fn catalog_scores(
+        &self,
+        _: &mut Tape,
+        _users: &[u32],
+        _positives: &[u32],
     ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         None
     }
@@ -143,17 +154,7 @@ pub struct Fuse<'a> {
 impl Fuse<'_> {
     /// What the kernels minimize; `None` for a loss that they do not know.
     pub fn goal(&self) -> Option<Goal> {
-        let smoothing = self.config.label_smoothing as f32;
-        Some(match self.objective.loss {
-            Loss::Mse => Goal::Mse,
-            Loss::Bce => Goal::Bce { smoothing },
-            Loss::Bpr => Goal::Bpr,
-            Loss::Softmax => Goal::Softmax {
-                temperature: self.objective.temperature as f32,
-                smoothing,
-            },
-            Loss::InBatchSoftmax => return None,
-        })
+        self.objective.goal(self.config.label_smoothing)
     }
 }
 
@@ -185,9 +186,94 @@ pub struct Objective {
     pub temperature: f64,
     /// Learn from the highest-scored of an example's negatives alone.
     pub hardest_negative: bool,
+    /// Of `ccl`: cosines of negatives below it are as good as any.
+    pub margin: f64,
+    /// Of `ccl`.
+    pub negative_weight: f64,
     /// Subtracts the log-probability of an item from its score as an in-batch
     /// negative, which are drawn by popularity.
     pub logq_correction: bool,
+}
+
+/// Of `ccl`, as [`Objective`] has them.
+pub const MARGIN: f64 = 0.9;
+pub const NEGATIVE_WEIGHT: f64 = 10.0;
+
+impl Objective {
+    /// What kernels minimize; `None` for a loss over more than an example's
+    /// own items.
+    pub fn goal(&self, smoothing: f64) -> Option<Goal> {
+        let smoothing = smoothing as f32;
+        Some(match self.loss {
+            Loss::Mse => Goal::Mse,
+            Loss::Bce => Goal::Bce { smoothing },
+            Loss::Bpr => Goal::Bpr,
+            Loss::Softmax => Goal::Softmax {
+                temperature: self.temperature as f32,
+                smoothing,
+            },
+            Loss::Ccl => Goal::Ccl {
+                margin: self.margin as f32,
+                negative_weight: self.negative_weight as f32,
+            },
+            Loss::InBatchSoftmax | Loss::FullSoftmax => return None,
+        })
+    }
+
+    /// The loss of scores `[batch, 1 + negatives]`, the positive first.
+    pub fn sampled(&self, scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
+        match self.loss {
+            Loss::Bce => losses::bce(scores, smoothing),
+            Loss::Bpr => losses::bpr(scores),
+            Loss::Ccl => losses::ccl(scores, self.margin, self.negative_weight),
+            _ => losses::softmax(scores / self.temperature, smoothing),
+        }
+    }
+
+    /// `cosine` is what the model's key of that name says, and `temperature`
+    /// the name of the key that holds this one's.
+    ///
+    /// # Errors
+    /// Values out of range, and keys that the loss does not use.
+    pub fn check(&self, cosine: bool, temperature: &str) -> Result<()> {
+        let name = temperature;
+        ensure!(
+            self.temperature > 0.0 && self.temperature.is_finite(),
+            "`{name}` must be above 0"
+        );
+        let softmax = matches!(
+            self.loss,
+            Loss::Softmax | Loss::InBatchSoftmax | Loss::FullSoftmax
+        );
+        ensure!(
+            softmax || self.temperature == 1.0,
+            "`{name}` divides scores before a softmax: leave it out, or use a softmax loss"
+        );
+        ensure!(
+            !self.hardest_negative || self.loss == Loss::Bpr,
+            "`hardest_negative` is for `loss = \"bpr\"`"
+        );
+        if self.loss != Loss::Ccl {
+            ensure!(
+                self.margin == MARGIN && self.negative_weight == NEGATIVE_WEIGHT,
+                "`margin` and `negative_weight` are for `loss = \"ccl\"`"
+            );
+            return Ok(());
+        }
+        ensure!(
+            cosine,
+            "`loss = \"ccl\"` is one of cosines: add `cosine = true`"
+        );
+        ensure!(
+            (-1.0..1.0).contains(&self.margin),
+            "`margin` must lie in [-1, 1)"
+        );
+        ensure!(
+            self.negative_weight > 0.0 && self.negative_weight.is_finite(),
+            "`negative_weight` must be above 0"
+        );
+        Ok(())
+    }
 }
 
 /// Fits a network of pairs.
@@ -204,7 +290,12 @@ pub fn fit(
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let config = context.training;
     let log = Arc::new(train.sorted_by_item());
-    let sampler = if objective.loss == Loss::Mse {
+    if objective.loss == Loss::FullSoftmax {
+        let (batch, items) = (config.batch_size, train.num_items);
+        let what = format!("the scores of `training.batch_size = {batch}` users");
+        device::ensure_fits(context.device, &what, 4 * batch * items)?;
+    }
+    let sampler = if matches!(objective.loss, Loss::Mse | Loss::FullSoftmax) {
         None
     } else {
         let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
