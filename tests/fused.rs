@@ -13,7 +13,7 @@ use recsys::tensors::Values;
 use recsys::training::{MemorySink, TrainingConfig};
 
 /// 37 users and 23 items with ratings, drawn at random.
-fn train() -> Interactions {
+pub fn train() -> Interactions {
     let mut rng = Seed(17).stream("test");
     let mut log = Interactions {
         offsets: vec![0],
@@ -34,7 +34,7 @@ fn train() -> Interactions {
     log
 }
 
-type Outcome = (Vec<(String, Vec<f32>)>, Vec<f64>);
+pub type Outcome = (Vec<(String, Vec<f32>)>, Vec<f64>);
 
 /// Weights by name, and the losses of the epochs.
 fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Outcome {
@@ -44,7 +44,7 @@ fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> O
     fit(choice, model, params, &training).unwrap()
 }
 
-fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
+pub fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
     let resolved = device::resolve(choice)?;
     let train = train();
     let training: TrainingConfig = toml::from_str(training)?;

@@ -13,8 +13,9 @@ mod fused;
 mod fused_gpu;
 mod network;
 
-use super::ModelEntry;
+use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective};
+use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -70,15 +71,33 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "logq_correction",
             "corrects in-batch negatives for their popularity",
         ),
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Mf>,
-    build: |table| {
-        let params: Mf = super::params::parse(table)?;
+    defaults,
+    build: |mut table| {
+        let embeddings: Embeddings = params::take(&mut table, &defaults())?;
+        embeddings.check()?;
+        let params: Mf = params::parse(table)?;
         params.validate()?;
-        Ok(Box::new(params))
+        Ok(Box::new(Spec { params, embeddings }))
     },
 };
+
+fn defaults() -> toml::Table {
+    let mut all = params::defaults::<Mf>();
+    all.extend(params::defaults::<Embeddings>());
+    all
+}
+
+/// `mf` with its parameters.
+struct Spec {
+    params: Mf,
+    embeddings: Embeddings,
+}
 
 /// Parameters of `mf`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -171,14 +190,22 @@ impl Mf {
             user_regularization: self.regularization,
             item_regularization: self.regularization * self.item_regularization_ratio,
             cosine: self.cosine,
+            disturbance: Embeddings::default(),
         }
     }
 }
 
-impl ModelSpec for Mf {
+impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.params.objective().unused_training_keys()
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, Some(context.seed), context.device);
-        pairwise::fit(Box::new(network), self.objective(), context)
+        let mut network =
+            self.params
+                .network(context.data.train, Some(context.seed), context.device);
+        network.regularize(self.embeddings);
+        pairwise::fit(Box::new(network), self.params.objective(), context)
     }
 
     fn load(
@@ -187,7 +214,7 @@ impl ModelSpec for Mf {
         data: ModelData<'_>,
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, None, device);
+        let network = self.params.network(data.train, None, device);
         pairwise::load(Box::new(network), weights, data, device)
     }
 }

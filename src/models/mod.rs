@@ -2,6 +2,7 @@
 
 mod autoencoder;
 pub mod ease;
+mod embeddings;
 pub mod gf_cf;
 pub mod graph;
 pub mod ials;

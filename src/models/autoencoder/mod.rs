@@ -59,6 +59,18 @@ pub trait Spec: Send + Sync {
 }
 
 impl<S: Spec> ModelSpec for S {
+    fn unused_training_keys(&self) -> Vec<String> {
+        [
+            "negatives",
+            "negative_sampling",
+            "popularity_alpha",
+            "label_smoothing",
+            "normalize_ratings",
+        ]
+        .map(String::from)
+        .to_vec()
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
         let network = self.network(train, Some(context.seed), context.device);

@@ -19,12 +19,14 @@
 //! what its layers are by the rule of propagation, from the items of its
 //! history, which do not see it in turn ([`recommender`]).
 
+mod params;
 mod recommender;
 mod task;
 mod tensors;
 
-use super::pairwise::{self, Objective};
-use super::{ModelEntry, params};
+use super::ModelEntry;
+use super::embeddings::{self, Embeddings};
+use super::pairwise::Objective;
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
 use crate::losses::Loss;
@@ -32,9 +34,8 @@ use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
+use params::{LightGcn, Shared, SimGcl, XSimGcl, defaults, parse};
 use recommender::GraphRecommender;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 const DIM: (&str, &str) = ("embedding_dim", "width of the embeddings");
 const LAYERS: (&str, &str) = (
@@ -81,11 +82,15 @@ pub const LIGHTGCN: ModelEntry = ModelEntry {
         SOFTMAX,
         MARGIN,
         NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<LightGcn>,
     build: |table| {
-        let (params, objective): (LightGcn, _) = parse(table)?;
+        let (params, shared): (LightGcn, _) = parse(table)?;
         build(
             Settings {
                 columns: params.embedding_dim,
@@ -94,9 +99,9 @@ pub const LIGHTGCN: ModelEntry = ModelEntry {
                 regularization: params.regularization as f32,
                 gradient_clip: 0.0,
                 contrast: None,
-                cosine: objective.cosine,
+                cosine: shared.loss.cosine,
             },
-            objective,
+            shared,
         )
     },
 };
@@ -118,11 +123,15 @@ pub const SIMGCL: ModelEntry = ModelEntry {
         SOFTMAX,
         MARGIN,
         NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<SimGcl>,
     build: |table| {
-        let (params, objective): (SimGcl, _) = parse(table)?;
+        let (params, shared): (SimGcl, _) = parse(table)?;
         build(
             Settings {
                 columns: params.embedding_dim,
@@ -136,9 +145,9 @@ pub const SIMGCL: ModelEntry = ModelEntry {
                     params.temperature,
                     params.noise,
                 )?),
-                cosine: objective.cosine,
+                cosine: shared.loss.cosine,
             },
-            objective,
+            shared,
         )
     },
 };
@@ -164,11 +173,15 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
         SOFTMAX,
         MARGIN,
         NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<XSimGcl>,
     build: |table| {
-        let (params, objective): (XSimGcl, _) = parse(table)?;
+        let (params, shared): (XSimGcl, _) = parse(table)?;
         ensure!(
             (1..=params.layers).contains(&params.contrast_layer),
             "`contrast_layer` must be one of the {} layers",
@@ -187,134 +200,12 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
                     params.temperature,
                     params.noise,
                 )?),
-                cosine: objective.cosine,
+                cosine: shared.loss.cosine,
             },
-            objective,
+            shared,
         )
     },
 };
-
-/// The loss of scores, of all three.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LossParams {
-    loss: Loss,
-    cosine: bool,
-    softmax_temperature: f64,
-    margin: f64,
-    negative_weight: f64,
-}
-
-impl Default for LossParams {
-    fn default() -> Self {
-        Self {
-            loss: Loss::Bpr,
-            cosine: false,
-            softmax_temperature: 1.0,
-            margin: pairwise::MARGIN,
-            negative_weight: pairwise::NEGATIVE_WEIGHT,
-        }
-    }
-}
-
-impl LossParams {
-    fn objective(&self) -> Objective {
-        Objective {
-            loss: self.loss,
-            temperature: self.softmax_temperature,
-            hardest_negative: false,
-            margin: self.margin,
-            negative_weight: self.negative_weight,
-            logq_correction: false,
-        }
-    }
-}
-
-/// The parameters of a model, and those of its loss beside them.
-fn defaults<T: Default + Serialize>() -> toml::Table {
-    let mut all = params::defaults::<T>();
-    all.extend(params::defaults::<LossParams>());
-    all
-}
-
-/// Undoes what [`defaults`] does.
-fn parse<T: DeserializeOwned>(mut table: toml::Table) -> Result<(T, LossParams)> {
-    let keys = params::defaults::<LossParams>();
-    let of_loss = keys.keys().filter_map(|key| table.remove_entry(key));
-    let of_loss = params::parse(of_loss.collect())?;
-    Ok((params::parse(table)?, of_loss))
-}
-
-/// Parameters of `lightgcn`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LightGcn {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-}
-
-impl Default for LightGcn {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 3,
-            regularization: 5e-5,
-        }
-    }
-}
-
-/// Parameters of `simgcl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SimGcl {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-    contrast_weight: f64,
-    temperature: f64,
-    noise: f64,
-}
-
-impl Default for SimGcl {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
-            contrast_weight: 0.05,
-            temperature: 0.2,
-            noise: 0.1,
-        }
-    }
-}
-
-/// Parameters of `xsimgcl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct XSimGcl {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-    contrast_weight: f64,
-    temperature: f64,
-    noise: f64,
-    contrast_layer: usize,
-}
-
-impl Default for XSimGcl {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
-            contrast_weight: 0.1,
-            temperature: 0.2,
-            noise: 0.2,
-            contrast_layer: 1,
-        }
-    }
-}
 
 fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Result<Contrasting> {
     ensure!(
@@ -339,8 +230,10 @@ fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Resul
     })
 }
 
-fn build(settings: Settings, loss: LossParams) -> Result<Box<dyn ModelSpec>> {
+fn build(settings: Settings, shared: Shared) -> Result<Box<dyn ModelSpec>> {
+    let Shared { loss, embeddings } = shared;
     let objective = loss.objective();
+    embeddings.check()?;
     ensure!(
         !matches!(loss.loss, Loss::Mse | Loss::InBatchSoftmax),
         "graph models have no loss mse or in_batch_softmax: use bpr, bce, softmax, full_softmax or ccl"
@@ -355,6 +248,7 @@ fn build(settings: Settings, loss: LossParams) -> Result<Box<dyn ModelSpec>> {
     Ok(Box::new(GraphModel {
         settings,
         objective,
+        embeddings,
     }))
 }
 
@@ -362,11 +256,18 @@ fn build(settings: Settings, loss: LossParams) -> Result<Box<dyn ModelSpec>> {
 struct GraphModel {
     settings: Settings,
     objective: Objective,
+    embeddings: Embeddings,
 }
 
 impl ModelSpec for GraphModel {
+    fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = self.objective.unused_training_keys();
+        unused.push("updates".into());
+        unused
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        task::fit(self.settings, self.objective, context)
+        task::fit(self.settings, self.objective, self.embeddings, context)
     }
 
     fn load(

@@ -1,11 +1,12 @@
 //! Training graph models: by kernels on the CPU, by tensors elsewhere.
 
 use super::recommender::GraphRecommender;
-use super::tensors::OnTensors;
+use super::tensors::{Goals, OnTensors};
 use crate::device::{Family, family};
 use crate::kernels::gcn::{Batch, Gcn, Settings};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, Recommender};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Examples, Objective};
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub fn fit(
     mut settings: Settings,
     objective: Objective,
+    embeddings: Embeddings,
     context: FitContext<'_>,
 ) -> Result<Fitted> {
     let config = context.training;
@@ -39,7 +41,11 @@ pub fn fit(
     } else {
         None
     };
-    let recommender = GraphRecommender::new(&settings, train, Some(context.seed), context.device)?;
+    let mut recommender =
+        GraphRecommender::new(&settings, train, Some(context.seed), context.device)?;
+    for table in recommender.params_mut() {
+        table.keep_within(embeddings.max_norm);
+    }
     let mut task = GraphTask {
         examples: Examples::new(log, sampler, config.negatives),
         batch: Batch::new(recommender.graph()),
@@ -49,6 +55,7 @@ pub fn fit(
         recommender,
         settings,
         objective,
+        embeddings,
         config,
         device: context.device,
         seed: context.seed,
@@ -84,6 +91,7 @@ struct GraphTask<'a> {
     recommender: GraphRecommender,
     settings: Settings,
     objective: Objective,
+    embeddings: Embeddings,
     config: &'a TrainingConfig,
     device: &'a Device,
     seed: Seed,
@@ -140,13 +148,19 @@ impl Trainable for GraphTask<'_> {
             .tensors
             .get_or_insert_with(|| OnTensors::new(graph.clone(), self.settings, self.device));
         let params = self.recommender.params();
-        let loss = (self.objective, self.config.label_smoothing);
+        let loss = Goals {
+            objective: self.objective,
+            smoothing: self.config.label_smoothing,
+            embeddings: self.embeddings,
+        };
         Ok(tensors.loss(tape, [params[0], params[1]], loss, &self.batch, &noise))
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {
         let goal = self.objective.goal(self.config.label_smoothing);
-        let Some(goal) = goal.filter(|_| family(self.device) == Family::Flex) else {
+        let Some(goal) =
+            goal.filter(|_| family(self.device) == Family::Flex && self.embeddings.is_off())
+        else {
             return Ok(false);
         };
         let params = self.recommender.params();

@@ -9,6 +9,7 @@ use crate::kernels::propagate::{DeviceGraph, Graph};
 use crate::kernels::rows::{Segments, supported};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};
 use crate::losses::{self, Loss};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::Objective;
 use crate::params::Param;
 use crate::seed::Rng;
@@ -25,6 +26,37 @@ pub struct OnTensors {
     on_device: DeviceGraph,
     settings: Settings,
     device: Device,
+}
+
+/// What a training minimizes, and on which embeddings.
+#[derive(Clone, Copy)]
+pub struct Goals {
+    pub objective: Objective,
+    pub smoothing: f64,
+    pub embeddings: Embeddings,
+}
+
+/// The embeddings that a step goes by, and what was kept of them where some
+/// were dropped, as a factor.
+fn disturb(
+    tape: &mut Tape,
+    table: Tensor<2>,
+    embeddings: &Embeddings,
+) -> (Tensor<2>, Option<Tensor<2>>) {
+    let [rows, columns] = table.dims();
+    let kept = (embeddings.embedding_dropout > 0.0).then(|| {
+        let ones = tape.floats(vec![1.0; rows * columns], [rows, columns]);
+        tape.dropout(ones, embeddings.embedding_dropout).inner()
+    });
+    let table = match &kept {
+        Some(kept) => table * kept.clone(),
+        None => table,
+    };
+    if embeddings.embedding_noise == 0.0 {
+        return (table, kept);
+    }
+    let noised = tape.noise(Tensor::from_inner(table), embeddings.embedding_noise);
+    (noised.inner(), kept)
 }
 
 /// A pass through the layers, `[nodes, columns]` each.
@@ -53,23 +85,24 @@ impl OnTensors {
     }
 
     /// A loss with the value of the batch's, and with its gradient by the
-    /// tables of users and items. With the objective comes its smoothing.
+    /// tables of users and items.
     pub fn loss(
         &self,
         tape: &mut Tape,
         params: [&Param; 2],
-        objective: (Objective, f64),
+        goals: Goals,
         batch: &Batch,
         stream: &Rng,
     ) -> Tensor<1> {
         let embeddings = Tensor::cat(params.map(Param::value).to_vec(), 0);
+        let (seen_as, kept) = disturb(tape, embeddings.clone(), &goals.embeddings);
         let views: Vec<View> = self
             .settings
             .views()
             .iter()
-            .map(|&noise| self.view(&embeddings, noise.map(|view| (view, stream))))
+            .map(|&noise| self.view(&seen_as, noise.map(|view| (view, stream))))
             .collect();
-        let (loss, seen) = self.losses(&views, objective, batch);
+        let (loss, seen) = self.losses(&views, goals, batch);
         let gradients = loss.backward();
         let total = |chosen: bool| {
             let parts = seen.iter().filter(|s| s.chosen == chosen);
@@ -77,7 +110,11 @@ impl OnTensors {
             self.scatter(parts.collect())
         };
         let gradient = self.back(total(false), total(true));
-        let (penalty, decay) = self.penalty(&embeddings, batch);
+        let (penalty, decay) = self.penalty(&embeddings, goals.embeddings.l1, batch);
+        let gradient = gradient.map(|gradient| match kept {
+            Some(kept) => gradient * kept,
+            None => gradient,
+        });
         let gradient = Tensor::from_inner(gradient.expect("every batch has users") + decay);
         let value = Tensor::from_inner(loss.inner() + penalty);
         let users = params[0].shape()[0];
@@ -145,16 +182,16 @@ impl OnTensors {
     }
 
     /// The loss but for the regularizer, and the rows that it sees.
-    fn losses(
-        &self,
-        views: &[View],
-        (objective, smoothing): (Objective, f64),
-        batch: &Batch,
-    ) -> (Tensor<1>, Vec<Seen>) {
+    fn losses(&self, views: &[View], goals: Goals, batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
         let nodes = |rows: &[u32]| -> Vec<u32> {
             let nodes = self.graph.nodes();
             rows.iter().map(|&row| nodes[row as usize]).collect()
         };
+        let Goals {
+            objective,
+            smoothing,
+            ..
+        } = goals;
         let finals = |view: &View, nodes| self.see(&view.finals, nodes, false);
         let (examples, width, dim) = (batch.users.len(), batch.width(), self.settings.columns);
         let users = finals(&views[0], nodes(&batch.users));
@@ -263,17 +300,23 @@ impl OnTensors {
     }
 
     /// The regularizer, and its gradient by all embeddings.
-    fn penalty(&self, embeddings: &Tensor<2>, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+    fn penalty(&self, embeddings: &Tensor<2>, l1: f64, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
         let nodes = self.graph.num_nodes();
-        let decay = self.settings.regularization / batch.users.len() as f32;
-        let mut strengths = vec![0.0; nodes];
+        let mut uses = vec![0.0; nodes];
         for (group, &row) in batch.groups.rows.iter().enumerate() {
             let places = batch.groups.places_of(group).len();
-            strengths[self.graph.nodes()[row as usize] as usize] = decay * places as f32;
+            uses[self.graph.nodes()[row as usize] as usize] = places as f32;
         }
-        let strengths = Tensor::from_data(TensorData::new(strengths, [nodes, 1]), &self.device);
-        let pulled = embeddings.clone() * strengths;
-        ((pulled.clone() * embeddings.clone()).sum(), pulled * 2.0)
+        let examples = batch.users.len() as f32;
+        let uses = Tensor::from_data(TensorData::new(uses, [nodes, 1]), &self.device) / examples;
+        let pulled = embeddings.clone() * uses.clone() * self.settings.regularization;
+        let l2 = (pulled.clone() * embeddings.clone()).sum();
+        if l1 == 0.0 {
+            return (l2, pulled * 2.0);
+        }
+        let pushed = embeddings.clone().sign() * uses * l1;
+        let l1 = (pushed.clone() * embeddings.clone()).sum();
+        (l2 + l1, pulled * 2.0 + pushed)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::device;
 use crate::kernels::als::Settings;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
-use crate::training;
+use crate::training::{self, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use pairs::both;
@@ -147,6 +147,17 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        TrainingConfig::keys_but(&[
+            "epochs",
+            "batch_size",
+            "validate_every",
+            "validation_metric",
+            "patience",
+            "checkpoint_seconds",
+        ])
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let train = context.data.train;
         let (by_user, by_item, mean_weight) = both(train, self.weighted)?;

@@ -4,6 +4,7 @@ use super::fused::{self, SideParams};
 use crate::kernels::lengths::to_unit;
 use crate::losses;
 use crate::model::{ItemVectors, QueryVectors};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork};
 use crate::params::Param;
 use crate::tape::{Index, Tape};
@@ -18,6 +19,7 @@ pub struct Network {
     pub user_regularization: f64,
     pub item_regularization: f64,
     pub cosine: bool,
+    pub disturbance: Embeddings,
 }
 
 /// The rows of a batch: embeddings, and biases where there are some.
@@ -53,6 +55,19 @@ impl Network {
         )
     }
 
+    /// For training.
+    pub fn regularize(&mut self, embeddings: Embeddings) {
+        self.disturbance = embeddings;
+        for table in [&mut self.users, &mut self.items] {
+            table.keep_within(embeddings.max_norm);
+        }
+    }
+
+    /// What scores are inner products of, in training.
+    fn seen(&self, tape: &mut Tape, rows: Tensor<2>) -> Tensor<2> {
+        self.vectors(self.disturbance.disturb(tape, rows))
+    }
+
     /// What scores are inner products of.
     fn vectors(&self, rows: Tensor<2>) -> Tensor<2> {
         if self.cosine {
@@ -62,8 +77,9 @@ impl Network {
     }
 
     /// Scores of all users against all items of these.
-    fn all_pairs(&self, users: Rows, items: Rows) -> Tensor<2> {
-        let (user, item) = (self.vectors(users.vectors), self.vectors(items.vectors));
+    fn all_pairs(&self, tape: &mut Tape, users: Rows, items: Rows) -> Tensor<2> {
+        let user = self.seen(tape, users.vectors);
+        let item = self.seen(tape, items.vectors);
         let scores = user.matmul(item.transpose());
         match (users.biases, items.biases) {
             (Some(user), Some(item)) => scores + item.transpose() + user,
@@ -72,7 +88,9 @@ impl Network {
     }
 
     fn penalty(&self, users: &Rows, items: &Rows) -> Option<Tensor<1>> {
-        let batch = users.vectors.dims()[0] as f64;
+        let examples = users.vectors.dims()[0];
+        let embeddings = [&users.vectors, &items.vectors];
+        let l1 = self.disturbance.l1_of(&embeddings, examples);
         let sides = [
             (users, self.user_regularization),
             (items, self.item_regularization),
@@ -80,7 +98,8 @@ impl Network {
         sides
             .into_iter()
             .filter(|(_, strength)| *strength > 0.0)
-            .map(|(rows, strength)| rows.squares() * (strength / batch))
+            .map(|(rows, strength)| rows.squares() * (strength / examples as f64))
+            .chain(l1)
             .reduce(|a, b| a + b)
     }
 }
@@ -123,7 +142,7 @@ impl PairNetwork for Network {
         let width = items.len() / batch;
         let (u, i) = self.look_up(tape, users, items);
         let penalty = self.penalty(&u, &i);
-        let (user, item) = (self.vectors(u.vectors), self.vectors(i.vectors));
+        let (user, item) = (self.seen(tape, u.vectors), self.seen(tape, i.vectors));
         let products = user.reshape([batch, 1, dim]) * item.reshape([batch, width, dim]);
         let mut scores = products.sum_dim(2).reshape([batch, width]);
         if let (Some(user), Some(item)) = (u.biases, i.biases) {
@@ -140,7 +159,7 @@ impl PairNetwork for Network {
     ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         let (u, i) = self.look_up(tape, users, items);
         let penalty = self.penalty(&u, &i);
-        Some((self.all_pairs(u, i), penalty))
+        Some((self.all_pairs(tape, u, i), penalty))
     }
 
     fn catalog_scores(
@@ -161,7 +180,7 @@ impl PairNetwork for Network {
             biases: catalog.biases.clone().map(|b| b.select(0, at)),
         };
         let penalty = self.penalty(&u, &touched);
-        Some((self.all_pairs(u, catalog), penalty))
+        Some((self.all_pairs(tape, u, catalog), penalty))
     }
 
     fn user_tables(&self) -> Vec<&Param> {
@@ -220,6 +239,9 @@ impl PairNetwork for Network {
             biases: self.item_bias.as_ref(),
             regularization: self.item_regularization,
         };
+        if !self.disturbance.is_off() {
+            return Ok(None);
+        }
         fused::fuse(users, items, self.cosine, around)
     }
 }

@@ -11,8 +11,9 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use super::ModelEntry;
+use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective, PairNetwork};
+use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -55,7 +56,7 @@ const fn entry(name: &'static str, summary: &'static str, build: Build) -> Model
         citation: CITATION,
         params: PARAMS,
         gradient: true,
-        defaults: crate::models::params::defaults::<Params>,
+        defaults,
         build,
     }
 }
@@ -93,6 +94,10 @@ const PARAMS: &[(&str, &str)] = &[
         "pretrained_mlp",
         "run directory of an `mlp` on the same data and split to start from",
     ),
+    embeddings::L1,
+    embeddings::MAX_NORM,
+    embeddings::NOISE,
+    embeddings::DROPOUT,
 ];
 
 /// Which branches a network has.
@@ -170,10 +175,19 @@ impl Params {
 struct Spec {
     kind: Kind,
     params: Params,
+    embeddings: Embeddings,
 }
 
-fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
-    let params: Params = crate::models::params::parse(table)?;
+fn defaults() -> toml::Table {
+    let mut all = params::defaults::<Params>();
+    all.extend(params::defaults::<Embeddings>());
+    all
+}
+
+fn build(kind: Kind, mut table: toml::Table) -> Result<Box<dyn ModelSpec>> {
+    let embeddings: Embeddings = params::take(&mut table, &defaults())?;
+    embeddings.check()?;
+    let params: Params = params::parse(table)?;
     ensure!(
         params.embedding_dim > 0,
         "`embedding_dim` must be at least 1"
@@ -212,7 +226,11 @@ fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
             || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
         "`pretrained_gmf` and `pretrained_mlp` are for model `neumf`"
     );
-    Ok(Box::new(Spec { kind, params }))
+    Ok(Box::new(Spec {
+        kind,
+        params,
+        embeddings,
+    }))
 }
 
 impl Spec {
@@ -274,6 +292,7 @@ impl Spec {
             bias: Param::zeros("output_bias", [1, 1], device),
             regularization: p.regularization,
             num_items: items,
+            disturbance: Embeddings::default(),
         }
     }
 
@@ -306,9 +325,14 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.params.objective().unused_training_keys()
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let mut network = self.network(context.data.train, Some(context.seed), context.device);
         self.pretrain(&mut network)?;
+        network.regularize(self.embeddings);
         pairwise::fit(Box::new(network), self.params.objective(), context)
     }
 

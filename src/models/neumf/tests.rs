@@ -5,6 +5,7 @@ use super::{Kind, Params, Spec};
 use crate::data::interactions::Interactions;
 use crate::kernels::update::Hyper;
 use crate::losses::{self, Loss};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Examples, Fuse, Objective, PairNetwork, Scale};
 use crate::optim::{Optimizer, OptimizerKind};
 use crate::params::host;
@@ -206,7 +207,11 @@ fn case(kind: Kind, params: Params) -> Case {
         ..TrainingConfig::default()
     };
     Case {
-        spec: Spec { kind, params },
+        spec: Spec {
+            kind,
+            params,
+            embeddings: Embeddings::default(),
+        },
         config,
     }
 }

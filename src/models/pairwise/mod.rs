@@ -220,6 +220,21 @@ impl Objective {
         })
     }
 
+    /// See [`crate::model::ModelSpec::unused_training_keys`].
+    pub fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = Vec::new();
+        if !self.loss.samples_negatives() {
+            unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
+        }
+        if matches!(self.loss, Loss::Mse | Loss::Bpr | Loss::Ccl) {
+            unused.push("label_smoothing");
+        }
+        if self.loss != Loss::Mse {
+            unused.push("normalize_ratings");
+        }
+        unused.into_iter().map(String::from).collect()
+    }
+
     /// The loss of scores `[batch, 1 + negatives]`, the positive first.
     pub fn sampled(&self, scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
         match self.loss {

@@ -95,6 +95,10 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.setup.unused_training_keys()
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
         self.setup.check(config)?;

@@ -32,7 +32,7 @@ use crate::models::pairwise::Scale;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training;
+use crate::training::{self, TrainingConfig};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use recommender::SvdPp;
@@ -152,6 +152,23 @@ fn rated(train: &Interactions) -> Rated {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        TrainingConfig::keys_but(&[
+            "epochs",
+            "batch_size",
+            "validate_every",
+            "validation_metric",
+            "patience",
+            "checkpoint_seconds",
+            "learning_rate",
+            "schedule",
+            "warmup_steps",
+            "decay_epochs",
+            "decay_factor",
+            "normalize_ratings",
+        ])
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let train = context.data.train;
         let weights = train.weights.as_deref().context(
