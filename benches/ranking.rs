@@ -105,6 +105,7 @@ fn top_20_of_all_users(bencher: Bencher, shape: Shape) {
             query: Query {
                 user: Some(UserIdx(user)),
                 history: seen,
+                ..Query::default()
             },
             masked: seen,
         });

@@ -47,7 +47,7 @@ recsys() {
 # report, of the model or of a baseline.
 metrics() {
     tr -d ' \n' <"$1" | awk -v baseline="${2:-}" '{
-        from = baseline ? "\"" baseline "\":{" : "\"metrics\":{"
+        from = baseline ? "\"label\":\"" baseline "\"" : "\"metrics\":{"
         text = substr($0, index($0, from) + length(from))
         text = substr(text, index(text, "\"test\":{") + 8)
         text = substr(text, 1, index(text, "}") - 1)

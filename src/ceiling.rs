@@ -11,7 +11,7 @@ use crate::ids::{IdMap, UserIdx};
 use crate::metrics::Kind;
 use crate::model::{FitContext, Query, Recommender};
 use crate::models;
-use crate::pipeline::{self, BASELINE};
+use crate::pipeline;
 use crate::run_dir::RunData;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
@@ -22,6 +22,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The model beside which the ceiling stands: the floor.
+const BASELINE: &str = "popularity";
 
 /// Test metrics of the true preferences, beside those of popularity, over the
 /// same users.

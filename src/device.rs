@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 #[cfg(feature = "wgpu")]
 mod gpu;
+pub mod vram;
 
 #[cfg(feature = "wgpu")]
 pub use gpu::client;

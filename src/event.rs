@@ -12,6 +12,8 @@ pub enum Event {
     Stage(String),
     /// Something the person should know that is not an error.
     Warning(String),
+    /// What the training will take; once, when it is known.
+    Forecast(Forecast),
     EpochStarted {
         epoch: usize,
         epochs: usize,
@@ -39,6 +41,20 @@ pub enum Event {
         done: usize,
         total: usize,
     },
+}
+
+/// What a training will take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Forecast {
+    pub parameter_bytes: u64,
+    /// Of the process on the host, with the data, at its largest.
+    pub peak_bytes: u64,
+    /// On the device, 0 where that is the host.
+    pub device_bytes: u64,
+    /// Measured over the first steps; absent for models without epochs.
+    pub epoch_seconds: Option<f64>,
+    /// Epochs at most.
+    pub epochs: usize,
 }
 
 /// One line of `metrics.jsonl`.

@@ -8,17 +8,24 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
+//! | [`machine`] | memory, disk and processor, and their limits |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
-//! | [`metrics`], [`losses`] | a registry with one file a metric; losses as pure tensor functions |
+//! | [`metrics`], [`losses`], [`stats`] | a registry with one file a metric; losses as pure tensor functions; paired tests over users |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
+//! | [`footprint`] | how much memory a model will take |
 //! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
+//! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
+//! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
+//! | [`preflight`] | refuses what does not fit, and foretells an epoch |
 //! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
 //! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
+//! | [`reproduce`] | configs whose figures are known, trained again and judged |
+//! | [`doctor`] | what this machine is good for, and what is wrong with it |
 //! | [`cli`] | one file a command |
 //!
 //! # Invariants
@@ -38,29 +45,39 @@
 
 pub mod ceiling;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod doctor;
 pub mod evaluation;
 pub mod event;
+pub mod footprint;
 pub mod fsio;
 pub mod ids;
 pub mod kernels;
 pub mod linalg;
 pub mod losses;
+pub mod machine;
 pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod optim;
+pub mod page;
 pub mod params;
 pub mod pipeline;
+pub mod preflight;
 pub mod ranking;
 pub mod recommend;
 pub mod report;
+pub mod reproduce;
 pub mod run_dir;
 pub mod sampling;
+pub mod search;
 pub mod seed;
+pub mod stats;
 pub mod suggest;
 pub mod tape;
 pub mod tensors;
 pub mod training;
+pub mod tune;

@@ -2,7 +2,9 @@
 
 use crate::data::features::FeatureTable;
 use crate::data::interactions::Interactions;
+use crate::data::times::TimesView;
 use crate::event::Observer;
+use crate::footprint::{Footprint, Workload};
 use crate::ids::UserIdx;
 use crate::kernels::top_k::{List, Masks};
 use crate::seed::Seed;
@@ -13,12 +15,17 @@ use burn::tensor::Device;
 use std::collections::BTreeMap;
 
 /// Somebody to recommend to: a known user, a new one with a history, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Query<'a> {
     /// Present when the user had training interactions.
     pub user: Option<UserIdx>,
     /// Dense item indices in time order, the latest last.
     pub history: &'a [u32],
+    /// Unix seconds of each of them, where they are known.
+    pub times: Option<TimesView<'a>>,
+    /// Unix seconds of the request, where they are known. For models that say
+    /// so: others would see how far the future is.
+    pub at: Option<i64>,
 }
 
 impl Query<'_> {
@@ -86,6 +93,11 @@ pub trait Recommender: Send + Sync {
     /// Whether scores are ratings on the scale of the data, so that RMSE and
     /// MAE mean something.
     fn predicts_ratings(&self) -> bool {
+        false
+    }
+
+    /// Whether scores depend on [`Query::at`].
+    fn knows_request_time(&self) -> bool {
         false
     }
 
@@ -256,6 +268,9 @@ impl Fitted {
 
 /// A model by name with its parameters, not yet fitted.
 pub trait ModelSpec: Send + Sync {
+    /// What the model will take of memory, known before any of it is made.
+    fn footprint(&self, work: &Workload<'_>) -> Footprint;
+
     /// Trains from scratch, or goes on from the checkpoint in
     /// `context.checkpoints`.
     ///

@@ -3,25 +3,31 @@
 //! `train` goes through all of them; `eval` and `recommend` enter with a run
 //! directory in place of the data.
 
+mod baselines;
+mod cache;
+mod judge;
+
+pub use judge::{Judge, Judged};
+
 use crate::config::Config;
 use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
 use crate::event::{Observer, Silent};
+use crate::footprint::Workload;
+use crate::machine;
 use crate::metrics::{Kind, MetricSpec};
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
-use crate::report::{EvaluatedPart, ModelSummary, Protocol, Report};
+use crate::preflight::{self, Forecasting, Room};
+use crate::report::{EvaluatedPart, Report, UserScores};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training::{MemorySink, TrainingConfig};
+use crate::training::{CheckpointSink, NoCheckpoints, TrainingSummary};
 use anyhow::{Context, Result, ensure};
-use std::path::Path;
-
-/// The model that every report shows beside the one that was trained.
-pub const BASELINE: &str = "popularity";
+use std::path::{Path, PathBuf};
 
 /// Reads the data of a config. `config_path` says where relative paths may
 /// start beside the current directory; the encoded data set is kept in
@@ -31,8 +37,12 @@ pub const BASELINE: &str = "popularity";
 /// Those of [`read_cached`].
 pub fn read(config: &Config, config_path: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
     let base = config_path.parent().unwrap_or(Path::new(""));
-    let cache = Path::new(RUNS).join(".cache");
-    read_cached(&config.data, base, &cache, observer)
+    read_cached(&config.data, base, &cache_folder(), observer)
+}
+
+/// Where encoded data and the figures of baselines wait for the next run.
+fn cache_folder() -> PathBuf {
+    Path::new(RUNS).join(".cache")
 }
 
 /// Divides the data into train, validation and test.
@@ -75,7 +85,8 @@ pub fn train(
 ) -> Result<Option<Report>> {
     let session = Session::begin();
     run.set_state(State::Training)?;
-    let Fitted { model, summary } = fit(run, config, data, device, observer)?;
+    let mut checkpoints = run.checkpoints();
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut checkpoints)?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
         session.add_to(&mut run.file.provenance);
@@ -89,31 +100,52 @@ pub fn train(
         device,
     };
     let parts = [EvaluatedPart::Validation, EvaluatedPart::Test];
-    let mut report = judge.report(
-        model.as_ref(),
-        &parts,
-        &config.evaluation.specs()?,
-        observer,
-    )?;
+    let metrics = config.evaluation.specs()?;
+    let Judged { mut report, scores } = judge.judge(model.as_ref(), &parts, &metrics, observer)?;
     report.training = models::find(&config.model.name)?
         .gradient
         .then(|| (&summary).into());
     session.add_to(&mut run.file.provenance);
     report.provenance = run.file.provenance.clone();
+    run.save_scores(&scores)?;
     run.save_report(&report)?;
     run.set_state(State::Complete)?;
     Ok(Some(report))
 }
 
+/// Refuses a model that the machine has no room for.
+///
+/// # Errors
+/// As [`preflight::ensure_fits`].
+pub fn preflight(config: &Config, data: &RunData, device: &Resolved) -> Result<()> {
+    let spec = models::build(&config.model.name, config.model.params.clone())?;
+    let footprint = spec.footprint(&workload(config, data, device));
+    preflight::ensure_fits(&config.model.name, &footprint, Room::of(device))
+}
+
+fn workload<'a>(config: &'a Config, data: &'a RunData, device: &'a Resolved) -> Workload<'a> {
+    Workload {
+        train: &data.split.train,
+        training: &config.training,
+        device: &device.device,
+        validated: data.split.validation.is_some(),
+        threads: machine::cpu().threads,
+    }
+}
+
 fn fit(
-    run: &RunDir,
     config: &Config,
     data: &RunData,
     device: &Resolved,
     observer: &mut dyn Observer,
+    checkpoints: &mut dyn CheckpointSink,
 ) -> Result<Fitted> {
     let spec = models::build(&config.model.name, config.model.params.clone())?;
     let metrics = validation_metrics(config)?;
+    let work = workload(config, data, device);
+    let footprint = spec.footprint(&work);
+    let forecast = preflight::forecast(&footprint, &work);
+    let mut observer = Forecasting::new(observer, forecast);
     let set = data.split.validation.as_ref();
     let mut validate = |model: &dyn Recommender| {
         let set = set.context("there is no validation part")?;
@@ -126,11 +158,59 @@ fn fit(
         training: &config.training,
         device: &device.device,
         seed: Seed(config.seed),
-        observer,
+        observer: &mut observer,
         validate: set.map(|_| &mut validate as &mut Validate<'_>),
-        checkpoints: &mut run.checkpoints(),
+        checkpoints,
     })
     .with_context(|| format!("training `{}`", config.model.name))
+}
+
+/// Fits the model of a config for the sake of its validation metric alone,
+/// and keeps nothing. The value is that of the best epoch, or that of the
+/// model where there are no epochs or no validations between them.
+///
+/// # Errors
+/// Those of fitting; data without a validation part.
+pub fn try_out(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<(TrainingSummary, f64)> {
+    let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let value = match summary.best_value {
+        Some(value) => value,
+        None => {
+            let done = watched(config, data, model.as_ref())?;
+            let value = done.metrics.iter().next().map(|(_, value)| value);
+            value.context("there is no value to judge by")?
+        }
+    };
+    Ok((summary, value))
+}
+
+/// [`try_out`] for the values behind the validation metric.
+///
+/// # Errors
+/// As [`try_out`].
+pub fn validation_scores(
+    config: &Config,
+    data: &RunData,
+    device: &Resolved,
+    observer: &mut dyn Observer,
+) -> Result<UserScores> {
+    let Fitted { model, .. } = fit(config, data, device, observer, &mut NoCheckpoints)?;
+    let done = watched(config, data, model.as_ref())?;
+    Ok(UserScores::new(&done.per_user, &data.users))
+}
+
+/// The validation metric of a model.
+fn watched(config: &Config, data: &RunData, model: &dyn Recommender) -> Result<Evaluation> {
+    let set = data.split.validation.as_ref();
+    let set = set.context("there is no validation part")?;
+    let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
+    let task = task(config, data, &config.model.name, set, &metrics);
+    evaluate(model, &task, &mut Silent)
 }
 
 /// What is watched while training: the metrics of the report, less those that
@@ -160,66 +240,6 @@ pub fn load(
         .context("the model of the run cannot be loaded")
 }
 
-/// What a model is judged with.
-pub struct Judge<'a> {
-    pub run: &'a RunDir,
-    pub config: &'a Config,
-    pub data: &'a RunData,
-    pub device: &'a Resolved,
-}
-
-impl Judge<'_> {
-    /// Evaluates a model, and popularity beside it, on those of the parts that
-    /// there are.
-    ///
-    /// # Errors
-    /// Those of [`evaluate`].
-    pub fn report(
-        &self,
-        model: &dyn Recommender,
-        parts: &[EvaluatedPart],
-        metrics: &[MetricSpec],
-        observer: &mut dyn Observer,
-    ) -> Result<Report> {
-        let name = &self.config.model.name;
-        let mut report = Report {
-            model: ModelSummary {
-                name: name.clone(),
-                params: self.config.model.params.clone(),
-            },
-            protocol: Protocol::new(self.data.split.protocol.clone(), metrics),
-            data: self.run.file.data.clone(),
-            provenance: self.run.file.provenance.clone(),
-            ..Report::default()
-        };
-        let baseline = Baseline::fit(self, metrics)?;
-        for &part in parts {
-            let Some(set) = part_of(self.data, part) else {
-                continue;
-            };
-            let done = self.evaluate(model, name, set, metrics, observer)?;
-            report.add(part, &done);
-            if let Some(baseline) = &baseline {
-                let done = baseline.evaluate(self, set)?;
-                report.add_baseline(BASELINE, part, &done);
-            }
-        }
-        Ok(report)
-    }
-
-    fn evaluate(
-        &self,
-        model: &dyn Recommender,
-        name: &str,
-        set: &EvalSet,
-        metrics: &[MetricSpec],
-        observer: &mut dyn Observer,
-    ) -> Result<Evaluation> {
-        let task = task(self.config, self.data, name, set, metrics);
-        evaluate(model, &task, observer)
-    }
-}
-
 fn task<'a>(
     config: &Config,
     data: &'a RunData,
@@ -241,47 +261,5 @@ fn part_of(data: &RunData, part: EvaluatedPart) -> Option<&EvalSet> {
     match part {
         EvaluatedPart::Validation => data.split.validation.as_ref(),
         EvaluatedPart::Test => Some(&data.split.test),
-    }
-}
-
-/// Popularity, fitted on the same train part, with those metrics that mean
-/// something for it.
-struct Baseline {
-    model: Box<dyn Recommender>,
-    metrics: Vec<MetricSpec>,
-}
-
-impl Baseline {
-    fn fit(judge: &Judge<'_>, metrics: &[MetricSpec]) -> Result<Option<Self>> {
-        let is_rating = |m: &&MetricSpec| matches!(m.entry.kind, Kind::Rating { .. });
-        let metrics: Vec<_> = metrics.iter().filter(|m| !is_rating(m)).copied().collect();
-        if metrics.is_empty() {
-            return Ok(None);
-        }
-        let entry = models::find(BASELINE)?;
-        let spec = models::build(entry.name, (entry.defaults)())?;
-        let fitted = spec.fit(FitContext {
-            data: judge.data.model_data(),
-            training: &TrainingConfig::default(),
-            device: &judge.device.device,
-            seed: Seed(judge.config.seed),
-            observer: &mut Silent,
-            validate: None,
-            checkpoints: &mut MemorySink::default(),
-        })?;
-        Ok(Some(Self {
-            model: fitted.model,
-            metrics,
-        }))
-    }
-
-    fn evaluate(&self, judge: &Judge<'_>, set: &EvalSet) -> Result<Evaluation> {
-        judge.evaluate(
-            self.model.as_ref(),
-            BASELINE,
-            set,
-            &self.metrics,
-            &mut Silent,
-        )
     }
 }

@@ -100,6 +100,8 @@ fn known_users(train: &Interactions) -> Vec<Query<'_>> {
         .map(|u| Query {
             user: Some(UserIdx(u)),
             history: train.items_of(UserIdx(u)),
+            times: train.times_of(UserIdx(u)),
+            ..Query::default()
         })
         .collect()
 }
@@ -108,8 +110,8 @@ fn known_users(train: &Interactions) -> Vec<Query<'_>> {
 fn strangers() -> [Query<'static>; 2] {
     let histories: [&[u32]; 2] = [&[0, 2, 4], &[3]];
     histories.map(|history| Query {
-        user: None,
         history,
+        ..Query::default()
     })
 }
 
@@ -175,8 +177,8 @@ fn new_users_are_served_or_refused_with_a_reason() {
         let (_, model) = fitted(entry);
         let histories: [&[u32]; 3] = [&[0, 2], &[3, 3], &[]];
         let queries = histories.map(|history| Query {
-            user: None,
             history,
+            ..Query::default()
         });
         match model.serves_new_users() {
             Ok(()) => drop(score(&*model, &queries)),
@@ -195,6 +197,7 @@ fn a_known_user_may_have_an_empty_history() {
         let known = Query {
             user: Some(UserIdx(0)),
             history: &[],
+            ..Query::default()
         };
         score(&*model, &[known]);
     });

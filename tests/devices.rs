@@ -60,14 +60,16 @@ fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec
         Query {
             user: Some(UserIdx(0)),
             history: &[],
+            ..Query::default()
         },
         Query {
-            user: None,
             history: &history,
+            ..Query::default()
         },
         Query {
             user: Some(UserIdx(29)),
             history: &[],
+            ..Query::default()
         },
     ];
     let mut scores = vec![0.0; 3 * 20];

@@ -154,6 +154,7 @@ fn ndcg_and_recall(model: &dyn Recommender, split: &Split, known: Known) -> (f64
         let query = Query {
             user: Some(user),
             history,
+            ..Query::default()
         };
         let mut row = vec![0.0; model.num_items()];
         model.score(&[query], &mut row).unwrap();

@@ -63,6 +63,7 @@ for interactions in "$@"; do
     mkfifo said
     begun=$(date +%s.%N)
     "$RECSYS" train --config data/config.toml --device cpu --output run \
+        --set 'evaluation.baselines=["popularity"]' \
         --set training.epochs=1 --set training.validate_every=0 \
         --set training.batch_size=8192 --set 'evaluation.metrics=["ndcg"]' \
         --set 'evaluation.cutoffs=[10]' \

@@ -1,6 +1,7 @@
-//! `recsys data fetch` and `recsys data stats`
+//! `recsys data`: its commands.
 
-mod fetch;
+mod check;
+pub(super) mod fetch;
 pub(super) mod stats;
 mod synth;
 
@@ -13,6 +14,7 @@ use clap::Subcommand;
 Examples:
   recsys data fetch ml-100k
   recsys data stats --config configs/ml-100k/mf_bpr.toml
+  recsys data check --config configs/ml-100k/mf_bpr.toml
   recsys data synth datasets/synth --users 1000 --items 500 --interactions 50000")]
 pub struct Args {
     #[command(subcommand)]
@@ -21,15 +23,18 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
     Fetch(fetch::Args),
     Stats(stats::Args),
     Synth(synth::Args),
 }
 
-pub fn run(args: &Args, quiet: bool) -> Result<()> {
+pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     match &args.command {
+        Command::Check(args) => return check::run(args, quiet),
         Command::Fetch(args) => fetch::run(args, quiet),
         Command::Stats(args) => stats::run(args, quiet),
         Command::Synth(args) => synth::run(args, quiet),
-    }
+    }?;
+    Ok(0)
 }

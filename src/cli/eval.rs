@@ -6,7 +6,7 @@ use super::output;
 use super::progress::Progress;
 use crate::device::DeviceChoice;
 use crate::metrics::MetricSpec;
-use crate::pipeline::Judge;
+use crate::pipeline::{Judge, Judged};
 use crate::report::{self, EvaluatedPart};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -74,7 +74,13 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
         data: &opened.data,
         device: &opened.device,
     };
-    let report = judge.report(opened.model.as_ref(), &[part], &metrics, &mut progress)?;
+    let Judged { report, scores } =
+        judge.judge(opened.model.as_ref(), &[part], &metrics, &mut progress)?;
+    if let Err(error) = opened.run.save_scores(&scores) {
+        output::note(&format!(
+            "warning: the scores of users are not kept: {error:#}"
+        ));
+    }
     output::print(&match args.format {
         Format::Table => report::table(&report),
         Format::Json => report::json(&report)?,

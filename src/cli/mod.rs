@@ -3,9 +3,11 @@
 //! Standard output carries what was asked for and nothing else; all that is
 //! said on the way goes to standard error.
 
+mod compare;
 mod completions;
 mod data;
 mod devices;
+mod doctor;
 mod eval;
 mod interrupt;
 mod metrics;
@@ -14,8 +16,10 @@ mod open;
 pub mod output;
 mod progress;
 mod recommend;
+mod reproduce;
 mod table;
 mod train;
+mod tune;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -37,21 +41,27 @@ Examples:
   recsys train --config configs/quickstart.toml    train, and see how good it is
   recsys recommend --user N14228                   ten items for that user, by the newest run
   recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
+  recsys compare runs/a runs/b                     is the difference real?
+  recsys tune --config configs/ml-100k/ease.toml   find better settings
   recsys data stats --config configs/quickstart.toml
   recsys models                                    what can stand under [model]
 
 Every command has examples of its own: recsys train --help
-Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 below a --fail-below, 130 stopped by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
     Eval(eval::Args),
+    Compare(compare::Args),
+    Tune(tune::Args),
     Recommend(recommend::Args),
     Data(data::Args),
     Devices(devices::Args),
+    Doctor(doctor::Args),
     Models(models::Args),
     Metrics(metrics::Args),
+    Reproduce(reproduce::Args),
     Completions(completions::Args),
 }
 
@@ -63,12 +73,16 @@ pub fn run(cli: Cli) -> Result<u8> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Train(args) => return train::run(&args, quiet),
+        Command::Tune(args) => return tune::run(&args, quiet),
+        Command::Compare(args) => return compare::run(&args),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Recommend(args) => recommend::run(&args, quiet),
-        Command::Data(args) => data::run(&args, quiet),
+        Command::Data(args) => return data::run(&args, quiet),
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args, quiet),
         Command::Models(args) => models::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Reproduce(args) => return reproduce::run(&args, quiet),
         Command::Completions(args) => completions::run(&args),
     }?;
     Ok(0)

@@ -2,7 +2,8 @@
 
 use super::interrupt::Interrupt;
 use super::output;
-use crate::event::{EpochRecord, Event, Observer};
+use crate::event::{EpochRecord, Event, Forecast, Observer};
+use crate::machine::bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -161,6 +162,7 @@ impl Observer for Progress {
                     None => output::note(&format!("warning: {text}")),
                 }
             }
+            Event::Forecast(forecast) => self.say(&forecast_line(forecast)),
             Event::EpochStarted {
                 epoch,
                 epochs,
@@ -207,6 +209,30 @@ impl Drop for Progress {
     }
 }
 
+/// `memory` and time, in one line.
+fn forecast_line(forecast: &Forecast) -> String {
+    let mut line = format!(
+        "takes {} of parameters, about {} of memory at the peak",
+        bytes(forecast.parameter_bytes),
+        bytes(forecast.peak_bytes)
+    );
+    if forecast.device_bytes > 0 {
+        line += &format!(" and {} on the device", bytes(forecast.device_bytes));
+    }
+    if let Some(seconds) = forecast.epoch_seconds {
+        let each = match seconds {
+            s if s < 10.0 => format!("{s:.1} s"),
+            s => duration(s),
+        };
+        line += &format!("; about {each} an epoch");
+        let all = seconds * forecast.epochs as f64;
+        if all >= 60.0 {
+            line += &format!(", all {} at most {}", forecast.epochs, duration(all));
+        }
+    }
+    line
+}
+
 fn loss_text(loss: Option<f64>) -> String {
     loss.map_or_else(String::new, |loss| format!("loss {loss:.4}  "))
 }
@@ -243,6 +269,22 @@ mod tests {
         assert_eq!(duration(59.4), "59 s");
         assert_eq!(duration(61.0), "1 min 01 s");
         assert_eq!(duration(7260.0), "2 h 01 min");
+    }
+
+    #[test]
+    fn a_forecast_is_one_line() {
+        let forecast = Forecast {
+            parameter_bytes: 12 << 20,
+            peak_bytes: 180 << 20,
+            device_bytes: 0,
+            epoch_seconds: Some(3.21),
+            epochs: 100,
+        };
+        assert_eq!(
+            forecast_line(&forecast),
+            "takes 12 MiB of parameters, about 180 MiB of memory at the peak; about 3.2 s an \
+             epoch, all 100 at most 5 min 21 s"
+        );
     }
 
     #[test]

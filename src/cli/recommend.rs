@@ -4,6 +4,7 @@ mod write;
 
 use super::open::{self, Opened};
 use super::output;
+use crate::data::split::parse_moment;
 use crate::device::DeviceChoice;
 use crate::fsio;
 use crate::ranking::Ranker;
@@ -44,6 +45,10 @@ pub struct Args {
     /// Recommend what the user already knows, too.
     #[arg(long)]
     include_seen: bool,
+    /// When the request happens, in unix seconds or as an ISO date, for models
+    /// that look at it; default: when the last item of the history did.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<i64>,
     /// Only items that meet this; repeatable.
     #[arg(long, value_name = "CONDITION")]
     filter: Vec<Filter>,
@@ -81,6 +86,11 @@ fn positive(text: &str) -> Result<usize> {
     Ok(value)
 }
 
+fn moment(text: &str) -> Result<i64> {
+    let seconds = text.parse().map(toml::Value::Integer);
+    parse_moment(&seconds.unwrap_or_else(|_| text.into()))
+}
+
 pub fn run(args: &Args, quiet: bool) -> Result<()> {
     args.format.check(args.output.as_deref())?;
     let folder = args.output.as_deref().and_then(Path::parent);
@@ -88,6 +98,11 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
         ensure!(folder.is_dir(), "there is no folder {}", folder.display());
     }
     let opened = open::open(args.run.as_deref(), args.device, quiet)?;
+    ensure!(
+        args.at.is_none() || opened.model.knows_request_time(),
+        "`--at`: model `{}` does not look at the time of a request, so leave it out",
+        opened.config.model.name
+    );
     let known = Known::new(&opened.data);
     let people = servable(people(&args.who, &known)?, &opened, args.who.all)?;
     let num_items = opened.data.items.len();
@@ -102,6 +117,7 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
         model_name: &opened.config.model.name,
         k: args.k.min(num_items),
         include_seen: args.include_seen,
+        at: args.at,
         allowed: &allowed,
     };
     let lists = known.recommend(&Ranker::new(opened.model.as_ref())?, &people, &options)?;

@@ -1,5 +1,8 @@
 //! Columns of text, aligned.
 
+/// Characters of a line of prose.
+pub const WIDTH: usize = 98;
+
 /// Which side the values of a column stand on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -31,9 +34,34 @@ pub fn render(heads: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Text in lines of at most `width` characters where its words allow it, each
+/// with `indent` before it.
+pub fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let len = indent.len() + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && len > width {
+            lines += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    format!("{lines}{indent}{line}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        assert_eq!(wrap("a bb ccc d", 6, "  "), "  a bb\n  ccc\n  d\n");
+        assert_eq!(wrap("toolong", 3, ""), "toolong\n");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -1,5 +1,7 @@
 //! `recsys train`
 
+mod seeds;
+
 use super::data::stats::cleaning_table;
 use super::interrupt::{EXIT_STATUS, Interrupt};
 use super::open::say_device;
@@ -14,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
-/// Train a model, judge it beside popularity, and keep it in a run directory.
+/// Train a model, judge it beside its baselines, and keep it in a run directory.
 ///
 /// Ctrl-C finishes the step, saves, and ends with exit status 130; `--resume`
 /// goes on from there as if nothing had happened. A second Ctrl-C aborts.
@@ -25,11 +27,12 @@ Examples:
   recsys train --config configs/quickstart.toml --set training.epochs=5 --set model.embedding_dim=64
   recsys train --config configs/quickstart.toml --device cpu --output runs/mine
   recsys train --resume runs/mine
+  recsys train --config configs/quickstart.toml --seeds 3 --output runs/three    seeds s, s+1, s+2
   recsys train --config configs/quickstart.toml --format json | jq '.metrics.test[\"ndcg@10\"]'
 
 The run directory is runs/<config>-<UTC time>-<id> unless --output names another; it holds the
-config with every default, the ids, the split, checkpoints, the model, metrics.jsonl and
-report.json. It is all that `recsys eval` and `recsys recommend` need.")]
+config with every default, the ids, the split, checkpoints, the model, metrics.jsonl,
+report.json and each user's scores. It is all that `recsys eval` and `recsys recommend` need.")]
 pub struct Args {
     /// The config file.
     #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
@@ -46,6 +49,14 @@ pub struct Args {
     /// Go on with a training that was interrupted or killed.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "output"])]
     resume: Option<PathBuf>,
+    /// Trains once for each seed, into a folder of runs that `recsys compare` takes as one: that many
+    /// seeds from the config's on, or a list of them. The seed moves random splits, too, unless
+    /// `split.seed` is set.
+    #[arg(long, value_name = "COUNT|SEED,SEED,...", conflicts_with = "resume")]
+    seeds: Option<seeds::Seeds>,
+    /// Begin even where the memory that is free will likely not do.
+    #[arg(long)]
+    no_preflight: bool,
     /// What goes to standard output at the end.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -58,8 +69,28 @@ enum Format {
     Json,
 }
 
+/// How a training begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// In place of the config's.
+    pub device: Option<DeviceChoice>,
+    /// Whether a model that the memory has no room for is refused.
+    pub preflight: bool,
+    pub quiet: bool,
+}
+
+impl How {
+    fn of(args: &Args, quiet: bool) -> Self {
+        Self {
+            device: args.device,
+            preflight: !args.no_preflight,
+            quiet,
+        }
+    }
+}
+
 /// A training that is ready to begin.
-struct Job {
+pub(super) struct Job {
     run: RunDir,
     config: Config,
     data: RunData,
@@ -68,48 +99,64 @@ struct Job {
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
     let interrupt = Interrupt::default();
+    if let Some(status) = seeds::run(args, quiet, &interrupt)? {
+        return Ok(status);
+    }
     let mut progress = Progress::new(quiet, interrupt.clone());
+    let how = How::of(args, quiet);
     let job = match (&args.resume, &args.config) {
-        (Some(dir), _) => resume(args, dir, quiet)?,
-        (None, Some(config)) => Some(start(args, config, quiet, &mut progress)?),
+        (Some(dir), _) => resume(how, dir)?,
+        (None, Some(path)) => {
+            let output = args
+                .output
+                .clone()
+                .unwrap_or_else(|| run_dir::default_path(path));
+            let config = Config::load(path, &args.set)?;
+            Some(start(how, config, path, &output, &mut progress)?)
+        }
         (None, None) => anyhow::bail!("--config or --resume is needed"),
     };
-    let Some(mut job) = job else {
+    let Some(job) = job else {
         return finished(args);
     };
-    progress.watch(&job.config.training.validation_metric);
-    // From here on there is something to save.
-    interrupt.listen();
-    let report = pipeline::train(
-        &mut job.run,
-        &job.config,
-        &job.data,
-        &job.device,
-        &mut progress,
-    )?;
     let path = job.run.path().display().to_string();
-    match report {
+    match train(job, &mut progress, &interrupt)? {
         Some(report) => deliver(&report, args.format, &path).map(|()| 0),
-        None => {
-            output::note(&format!(
-                "interrupted and saved; go on with `recsys train --resume {path}`"
-            ));
-            Ok(EXIT_STATUS)
-        }
+        None => Ok(interrupted(&path)),
     }
 }
 
+/// No report when it was interrupted.
+pub(super) fn train(
+    mut job: Job,
+    progress: &mut Progress,
+    interrupt: &Interrupt,
+) -> Result<Option<Report>> {
+    progress.watch(&job.config.training.validation_metric);
+    // From here on there is something to save.
+    interrupt.listen();
+    pipeline::train(&mut job.run, &job.config, &job.data, &job.device, progress)
+}
+
+fn interrupted(path: &str) -> u8 {
+    output::note(&format!(
+        "interrupted and saved; go on with `recsys train --resume {path}`"
+    ));
+    EXIT_STATUS
+}
+
 /// Reads, divides and writes the run directory.
-fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Result<Job> {
-    let mut config = Config::load(path, &args.set)?;
-    config.device = args.device.unwrap_or(config.device);
+pub(super) fn start(
+    how: How,
+    mut config: Config,
+    path: &Path,
+    output: &Path,
+    progress: &mut Progress,
+) -> Result<Job> {
+    config.device = how.device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
-    let output = args
-        .output
-        .clone()
-        .unwrap_or_else(|| run_dir::default_path(path));
-    let reserved = run_dir::reserve(&output)?;
-    let job = prepare(config, device, path, &output, quiet, progress);
+    let reserved = run_dir::reserve(output)?;
+    let job = prepare(how, config, device, path, output, progress);
     if job.is_err() {
         reserved.release();
     }
@@ -117,18 +164,21 @@ fn start(args: &Args, path: &Path, quiet: bool, progress: &mut Progress) -> Resu
 }
 
 fn prepare(
+    how: How,
     config: Config,
     device: Resolved,
     config_path: &Path,
     output: &Path,
-    quiet: bool,
     progress: &mut Progress,
 ) -> Result<Job> {
     let dataset = pipeline::read(&config, config_path, progress)?;
     let summary = DataSummary::from(&dataset);
     let data = pipeline::divide(&config, dataset)?;
     say_data(&summary, &data, progress);
-    say_device(&device, quiet);
+    say_device(&device, how.quiet);
+    if how.preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     let provenance = run_dir::provenance(&config, &device, &summary.hash, &typed());
     let run = RunDir::create(output, &config, &data, summary, provenance)?;
     progress.say(&format!("run {}", output.display()));
@@ -141,7 +191,7 @@ fn prepare(
 }
 
 /// The command as it was typed.
-fn typed() -> String {
+pub(super) fn typed() -> String {
     let arguments = std::env::args_os().skip(1);
     arguments.fold("recsys".to_string(), |line, argument| {
         line + " " + &argument.to_string_lossy()
@@ -149,17 +199,20 @@ fn typed() -> String {
 }
 
 /// `None` when there is nothing left to do.
-fn resume(args: &Args, dir: &Path, quiet: bool) -> Result<Option<Job>> {
+pub(super) fn resume(how: How, dir: &Path) -> Result<Option<Job>> {
     let run = RunDir::open(dir)?;
     if run.file.state == State::Complete && run.has_model() {
         output::note(&format!("{} is complete already", dir.display()));
         return Ok(None);
     }
     let mut config = run.config()?;
-    config.device = args.device.unwrap_or(config.device);
+    config.device = how.device.unwrap_or(config.device);
     let device = device::resolve(config.device)?;
     let data = run.data()?;
-    say_device(&device, quiet);
+    say_device(&device, how.quiet);
+    if how.preflight {
+        pipeline::preflight(&config, &data, &device)?;
+    }
     Ok(Some(Job {
         run,
         config,
@@ -175,7 +228,7 @@ fn finished(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Progress) {
+pub(super) fn say_data(summary: &DataSummary, data: &RunData, progress: &mut Progress) {
     if summary.cleaning.len() > 1 {
         progress.say(cleaning_table(&summary.cleaning).trim_end());
     }

@@ -11,6 +11,7 @@ use crate::device::DeviceChoice;
 use crate::evaluation::EvaluationConfig;
 use crate::metrics::MetricSpec;
 use crate::training::TrainingConfig;
+use crate::tune::TuneConfig;
 use crate::{fsio, models};
 use anyhow::{Context, Result, ensure};
 use explain::Source;
@@ -29,6 +30,8 @@ pub struct Config {
     pub model: ModelConfig,
     pub training: TrainingConfig,
     pub evaluation: EvaluationConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<TuneConfig>,
 }
 
 /// `[model]`: a name of the registry, and that model's parameters beside it.
@@ -67,14 +70,15 @@ impl Config {
     /// As [`Self::load`].
     pub fn load_without_model(path: &Path, sets: &[String]) -> Result<Self> {
         let text = fsio::read_text(path)?;
-        let name = path.display().to_string();
-        Self::typed(
-            &Source {
-                text: &text,
-                name: &name,
-            },
-            sets,
-        )
+        Self::parse_without_model(&text, &path.display().to_string(), sets)
+    }
+
+    /// [`Self::load_without_model`] for text at hand.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse_without_model(text: &str, name: &str, sets: &[String]) -> Result<Self> {
+        Self::typed(&Source { text, name }, sets)
     }
 
     /// [`Self::load`] for text at hand; `name` stands for the file in errors.
@@ -94,6 +98,24 @@ impl Config {
             return Ok(read);
         }
         set::apply(source.table()?, sets)
+    }
+
+    /// The value of a key (`training.epochs`), where the config has one.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn get(&self, key: &str) -> Result<Option<toml::Value>> {
+        let mut at = toml::Value::try_from(self).context("cannot write the config as TOML")?;
+        for part in key.split('.') {
+            match at {
+                toml::Value::Table(mut table) => match table.remove(part) {
+                    Some(value) => at = value,
+                    None => return Ok(None),
+                },
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(at))
     }
 
     /// The config as a file, with every default that counts written out.
@@ -128,15 +150,34 @@ impl Config {
         self.evaluation
             .specs()
             .map_err(|e| source.at(&["evaluation", "metrics"], e))?;
+        self.evaluation
+            .baselines
+            .iter()
+            .try_for_each(|name| check_baseline(name))
+            .map_err(|e| source.at(&["evaluation", "baselines"], e))?;
         self.training
             .validate()
             .map_err(|e| source.at(&["training"], e))?;
+        self.tune
+            .iter()
+            .try_for_each(TuneConfig::validate)
+            .map_err(|e| source.at(&["tune"], e))?;
         // By its proper name, under which it is looked up later.
         self.training.validation_metric = MetricSpec::parse(&self.training.validation_metric)
             .map_err(|e| source.at(&["training", "validation_metric"], e))?
             .to_string();
         Ok(self)
     }
+}
+
+/// A baseline must be there before the model is trained for hours, and must
+/// need no `[training]` of its own.
+fn check_baseline(name: &str) -> Result<()> {
+    ensure!(
+        !models::find(name)?.gradient,
+        "the baseline `{name}` is trained in epochs; train it by itself and use `recsys compare`"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

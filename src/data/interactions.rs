@@ -1,6 +1,6 @@
 //! User-sorted interactions in compressed sparse rows.
 
-use crate::data::times::Times;
+use crate::data::times::{Times, TimesView};
 use crate::ids::UserIdx;
 use rayon::prelude::*;
 
@@ -54,6 +54,12 @@ impl Interactions {
     /// A user's items in time order.
     pub fn items_of(&self, user: UserIdx) -> &[u32] {
         &self.items[self.range(user)]
+    }
+
+    /// A user's times, parallel to [`Self::items_of`].
+    pub fn times_of(&self, user: UserIdx) -> Option<TimesView<'_>> {
+        let range = self.range(user);
+        self.timestamps.as_ref().map(|times| times.view(range))
     }
 
     /// A user's weights, parallel to [`Self::items_of`].

@@ -1,6 +1,7 @@
 //! From files to dense, clean, split interactions.
 
 pub mod cache;
+pub mod check;
 pub mod clean;
 pub mod config;
 pub mod dataset;

@@ -9,6 +9,7 @@ mod log;
 mod negatives;
 mod parquet;
 mod records;
+mod scan;
 mod schema;
 mod source;
 mod table;
@@ -17,6 +18,7 @@ mod tests;
 mod vocabulary;
 
 pub(crate) use cell::parse_iso;
+pub(crate) use scan::{Count, Place, Scan, Sighting, scan};
 
 use crate::data::clean::{clean, count};
 use crate::data::config::{DataConfig, FeaturesConfig, Paths};
@@ -48,6 +50,15 @@ pub fn read(config: &DataConfig, base: &Path, observer: &mut dyn Observer) -> Re
     let inputs = Inputs::find(config, base)?;
     let hash = inputs.hash(config)?;
     read_inputs(config, &inputs, hash, observer)
+}
+
+/// SHA-256 over the content alone of the files that a config names.
+///
+/// # Errors
+/// A file that is not there.
+pub fn content_hash(config: &DataConfig, base: &Path) -> Result<String> {
+    let inputs = Inputs::find(config, base)?;
+    files::hash(&inputs.all(), "")
 }
 
 /// The files that a config names.
@@ -126,13 +137,16 @@ impl Inputs {
         })
     }
 
-    /// SHA-256 over the files' content and the config.
-    pub(crate) fn hash(&self, config: &DataConfig) -> Result<String> {
+    fn all(&self) -> Vec<PathBuf> {
         let log = self.log.iter().map(|(_, _, path)| path);
         let others = self.user_features.iter().chain(&self.item_features);
-        let all: Vec<PathBuf> = log.chain(others).chain(&self.negatives).cloned().collect();
+        log.chain(others).chain(&self.negatives).cloned().collect()
+    }
+
+    /// SHA-256 over the files' content and the config.
+    pub(crate) fn hash(&self, config: &DataConfig) -> Result<String> {
         let text = serde_json::to_string(config).context("cannot hash the data config")?;
-        files::hash(&all, &format!("{READER_VERSION} {text}"))
+        files::hash(&self.all(), &format!("{READER_VERSION} {text}"))
     }
 }
 

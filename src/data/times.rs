@@ -74,6 +74,19 @@ impl Times {
         (0..self.len()).map(|i| self.at(i))
     }
 
+    /// Those in a range of places.
+    ///
+    /// # Panics
+    /// When the range ends beyond [`Self::len`].
+    pub fn view(&self, range: std::ops::Range<usize>) -> TimesView<'_> {
+        assert!(range.end <= self.len(), "times that there are");
+        TimesView {
+            times: self,
+            first: range.start,
+            len: range.len(),
+        }
+    }
+
     /// Those of the values for which `keep` says so; `len` of them.
     pub fn filter(&self, len: usize, keep: impl Fn(usize) -> bool) -> Self {
         Self {
@@ -82,6 +95,39 @@ impl Times {
                 Offsets::Narrow(v) => Offsets::Narrow(filter(v, len, keep)),
                 Offsets::Wide(v) => Offsets::Wide(filter(v, len, keep)),
             },
+        }
+    }
+}
+
+/// Consecutive ones of [`Times`].
+#[derive(Clone, Copy, Debug)]
+pub struct TimesView<'a> {
+    times: &'a Times,
+    first: usize,
+    len: usize,
+}
+
+impl<'a> TimesView<'a> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = i64> + use<'a> {
+        let times = self.times;
+        (self.first..self.first + self.len).map(|i| times.at(i))
+    }
+
+    /// The last `len` of them, or all.
+    pub fn newest(&self, len: usize) -> Self {
+        let len = len.min(self.len);
+        Self {
+            first: self.first + self.len - len,
+            len,
+            ..*self
         }
     }
 }

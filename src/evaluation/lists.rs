@@ -2,7 +2,7 @@
 
 use super::outcome::{Outcome, Plan, Scores};
 use super::roster::{Case, Roster};
-use super::{EvaluationTask, PerUser, candidates};
+use super::{EvaluationTask, candidates};
 use crate::event::{Event, Observer};
 use crate::metrics::{Exposure, Kind, MetricSpec};
 use crate::model::{Query, Recommender};
@@ -239,13 +239,9 @@ impl Lists {
         })
     }
 
-    /// The values behind the means.
-    pub fn per_user(self, roster: &Roster<'_>) -> PerUser {
-        let columns = self.per_user.into_iter();
-        PerUser {
-            users: roster.cases.iter().map(|c| c.user).collect(),
-            values: columns.map(|(s, v)| (s.to_string(), v)).collect(),
-        }
+    /// The values behind the means, parallel to the cases.
+    pub fn into_columns(self) -> Vec<(MetricSpec, Vec<f64>)> {
+        self.per_user
     }
 }
 

@@ -29,6 +29,8 @@ use crate::model::Recommender;
 use crate::ranking::TILE_BYTES;
 use crate::seed::Seed;
 use anyhow::{Result, ensure};
+use lists::Lists;
+use ratings::Errors;
 use roster::Roster;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +51,13 @@ pub struct EvaluationConfig {
     pub sampled_negatives: Option<usize>,
     /// Who is evaluated.
     pub users: EvaluatedUsers,
+    /// Models with their default parameters that stand beside every model, on
+    /// the same split. They must take no epochs.
+    pub baselines: Vec<String>,
 }
+
+/// What `baselines` is where nobody says.
+pub const BASELINES: [&str; 3] = ["popularity", "item_knn", "ease"];
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
@@ -61,6 +69,7 @@ impl Default for EvaluationConfig {
             mask_seen: true,
             sampled_negatives: None,
             users: EvaluatedUsers::All,
+            baselines: BASELINES.map(String::from).to_vec(),
         }
     }
 }
@@ -132,8 +141,11 @@ pub struct Evaluation {
 pub struct PerUser {
     /// The evaluated users, ascending.
     pub users: Vec<UserIdx>,
+    /// Their numbers of relevant items, parallel to `users`.
+    pub held_out: Vec<u32>,
     /// Of each metric that has one value a user, parallel to `users`; NaN
-    /// where a user has none.
+    /// where a user has none. Of RMSE and MAE, those over a user's own
+    /// ratings: their mean is not that over all ratings.
     pub values: Vec<(String, Vec<f64>)>,
 }
 
@@ -206,8 +218,33 @@ pub fn evaluate(
     Ok(Evaluation {
         metrics: metrics.into_iter().collect(),
         protocol,
-        per_user: lists.map(|l| l.per_user(&roster)).unwrap_or_default(),
+        per_user: per_user(task, &roster, lists, errors.as_ref()),
     })
+}
+
+/// The values behind the means, in the order of the metrics.
+fn per_user(
+    task: &EvaluationTask<'_>,
+    roster: &Roster<'_>,
+    lists: Option<Lists>,
+    errors: Option<&Errors>,
+) -> PerUser {
+    let mut columns = lists.map(Lists::into_columns).unwrap_or_default();
+    if let Some(errors) = errors {
+        columns.extend(errors.columns(roster));
+    }
+    let place = |spec: &MetricSpec| task.metrics.iter().position(|m| m == spec);
+    columns.sort_by_key(|(spec, _)| place(spec));
+    let columns = columns.into_iter();
+    PerUser {
+        users: roster.cases.iter().map(|c| c.user).collect(),
+        held_out: roster
+            .cases
+            .iter()
+            .map(|c| c.relevant.len() as u32)
+            .collect(),
+        values: columns.map(|(spec, v)| (spec.to_string(), v)).collect(),
+    }
 }
 
 fn is_rating(spec: &MetricSpec) -> bool {

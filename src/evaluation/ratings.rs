@@ -1,6 +1,6 @@
 //! The pass that predicts held-out ratings.
 
-use super::roster::query_of;
+use super::roster::{Case, Roster, query_of};
 use super::{EvaluatedUsers, EvaluationTask, is_rating};
 use crate::ids::UserIdx;
 use crate::metrics::{Kind, MetricSpec};
@@ -14,6 +14,10 @@ const CHUNK: usize = 1 << 16;
 /// Sums of errors over all held-out ratings.
 pub struct Errors {
     sums: Vec<(MetricSpec, f64)>,
+    /// The same of each user, parallel to `sums`.
+    of_users: Vec<Vec<f64>>,
+    /// Predicted ratings of each user.
+    counts: Vec<u32>,
     pub ratings: usize,
     /// Ratings of users whom the model cannot serve.
     pub unpredicted: usize,
@@ -25,14 +29,37 @@ impl Errors {
         sum.map_or(f64::NAN, |(_, sum)| sum / self.ratings as f64)
     }
 
+    /// Of each metric, its value over each user's own ratings, parallel to the
+    /// cases of the roster; NaN where none was predicted.
+    pub fn columns(&self, roster: &Roster<'_>) -> Vec<(MetricSpec, Vec<f64>)> {
+        let column = |((spec, _), sums): (&(MetricSpec, f64), &Vec<f64>)| {
+            let value = |case: &Case<'_>| {
+                let user = case.user.0 as usize;
+                match (spec.entry.kind, self.counts[user]) {
+                    (Kind::Rating { finish, .. }, 1..) => {
+                        finish(sums[user] / f64::from(self.counts[user]))
+                    }
+                    _ => f64::NAN,
+                }
+            };
+            (*spec, roster.cases.iter().map(value).collect())
+        };
+        self.sums.iter().zip(&self.of_users).map(column).collect()
+    }
+
     /// Adds the errors of predictions, in their order.
-    fn add(&mut self, predicted: &[f32], actual: &[f32]) {
-        for (spec, sum) in &mut self.sums {
+    fn add(&mut self, users: &[UserIdx], predicted: &[f32], actual: &[f32]) {
+        for ((spec, sum), of_users) in self.sums.iter_mut().zip(&mut self.of_users) {
             if let Kind::Rating { error, .. } = spec.entry.kind {
-                for (p, a) in predicted.iter().zip(actual) {
-                    *sum += error(f64::from(*p) - f64::from(*a));
+                for ((user, p), a) in users.iter().zip(predicted).zip(actual) {
+                    let amount = error(f64::from(*p) - f64::from(*a));
+                    *sum += amount;
+                    of_users[user.0 as usize] += amount;
                 }
             }
+        }
+        for user in users {
+            self.counts[user.0 as usize] += 1;
         }
         self.ratings += actual.len();
     }
@@ -58,14 +85,17 @@ pub fn evaluate(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<Op
          (e.g. `mf` with loss `mse`), or leave `{first}` out",
         task.model_name
     );
+    let num_users = targets.num_users();
     let mut errors = Errors {
+        of_users: vec![vec![0.0; num_users]; wanted.len()],
+        counts: vec![0; num_users],
         sums: wanted.into_iter().map(|spec| (*spec, 0.0)).collect(),
         ratings: 0,
         unpredicted: 0,
     };
     let serves_new_users = model.serves_new_users().is_ok();
     let mut chunk = Chunk::default();
-    for user in (0..targets.num_users() as u32).map(UserIdx) {
+    for user in (0..num_users as u32).map(UserIdx) {
         let query = query_of(task, user);
         if query.user.is_none() && task.options.users == EvaluatedUsers::Known {
             continue;
@@ -75,6 +105,7 @@ pub fn evaluate(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<Op
             continue;
         }
         for position in targets.range(user) {
+            chunk.users.push(user);
             chunk.queries.push(query);
             chunk.items.push(targets.items[position]);
             chunk.ratings.push(ratings[position]);
@@ -94,6 +125,7 @@ pub fn evaluate(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<Op
 
 #[derive(Default)]
 struct Chunk<'a> {
+    users: Vec<UserIdx>,
     queries: Vec<Query<'a>>,
     items: Vec<u32>,
     ratings: Vec<f32>,
@@ -114,7 +146,8 @@ impl Chunk<'_> {
         for (query, prediction) in self.queries.iter().zip(&predicted) {
             ensure_finite(std::slice::from_ref(prediction), query, task.model_name)?;
         }
-        errors.add(&predicted, &self.ratings);
+        errors.add(&self.users, &predicted, &self.ratings);
+        self.users.clear();
         self.queries.clear();
         self.items.clear();
         self.ratings.clear();

@@ -96,6 +96,8 @@ pub fn query_of<'a>(task: &EvaluationTask<'a>, user: UserIdx) -> Query<'a> {
     Query {
         user: (!task.train.items_of(user).is_empty()).then_some(user),
         history: task.set.history.items_of(user),
+        times: task.set.history.times_of(user),
+        at: task.set.targets.times_of(user).and_then(|t| t.iter().min()),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Whether a large matrix will fit, before it is made.
 
+use crate::machine::{GIB, memory};
 use anyhow::{Result, ensure};
-
-const GIB: f64 = (1u64 << 30) as f64;
 
 /// `what` names the matrix and `instead` says what to do where there is no
 /// room for it.
@@ -10,9 +9,10 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// # Errors
 /// More bytes than the system says are available.
 pub fn ensure_fits(bytes: u64, what: &str, instead: &str) -> Result<()> {
-    let Some(available) = available() else {
+    let Some(memory) = memory() else {
         return Ok(());
     };
+    let available = memory.available;
     ensure!(
         bytes <= available,
         "{what} takes {:.2} GiB of memory, of which {:.2} are available: {instead}",
@@ -22,20 +22,6 @@ pub fn ensure_fits(bytes: u64, what: &str, instead: &str) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that can be had without swapping, where the system tells.
-#[cfg(target_os = "linux")]
-fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib << 10)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn available() -> Option<u64> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,7 +29,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_named_with_a_way_out() {
         ensure_fits(1, "a number", "").unwrap();
-        if available().is_some() {
+        if memory().is_some() {
             let error = ensure_fits(u64::MAX, "the matrix", "set x = 1").unwrap_err();
             let text = error.to_string();
             assert!(text.contains("the matrix") && text.ends_with("set x = 1"));

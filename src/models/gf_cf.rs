@@ -2,6 +2,7 @@
 //! and an ideal low-pass filter. Nothing is trained.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::gemm::{Left, add_product};
 use crate::kernels::simd::{self, Isa, Job, Lane, flat};
 use crate::kernels::table::Table;
@@ -64,7 +65,7 @@ impl Default for GfCf {
 }
 
 /// Queries that pass a block of item vectors together.
-const QUERIES: usize = 64;
+pub const QUERIES: usize = 64;
 
 /// Items of a block.
 const BLOCK: usize = 256;
@@ -79,7 +80,7 @@ const VECTORS: &str = "singular_vectors";
 /// ```
 ///
 /// where `r_u` is the history of the query, whoever it is of.
-struct Fit {
+pub struct Filters {
     alpha: f32,
     /// `R~`, users x items, and its transpose.
     users: Sparse,
@@ -96,7 +97,7 @@ struct Fit {
 }
 
 /// The graph without singular vectors.
-fn graph(train: &Interactions, alpha: f64) -> Fit {
+fn graph(train: &Interactions, alpha: f64) -> Filters {
     let users = Sparse::from_interactions(train, false);
     let items = users.transposed(train.num_items);
     let root = |degree: usize| (degree as f32).sqrt();
@@ -105,7 +106,7 @@ fn graph(train: &Interactions, alpha: f64) -> Fit {
     let inverse_roots: Vec<f32> = degrees(&items).into_iter().map(inverse).collect();
     let of_users: Vec<f32> = degrees(&users).into_iter().map(inverse).collect();
     let users = users.map(|u, i, _| of_users[u] * inverse_roots[i as usize]);
-    Fit {
+    Filters {
         alpha: alpha as f32,
         roots: degrees(&items).into_iter().map(root).collect(),
         items: users.transposed(train.num_items),
@@ -117,7 +118,35 @@ fn graph(train: &Interactions, alpha: f64) -> Fit {
     }
 }
 
-impl Fit {
+impl Filters {
+    /// With as many singular vectors of the training part.
+    pub fn fit(context: &FitContext<'_>, alpha: f64, dim: usize) -> Self {
+        let graph = graph(context.data.train, alpha);
+        let mut rng = context.seed.stream("init");
+        let found = svd::leading(&graph.users, &graph.items, dim, &mut rng);
+        graph.with_vectors(found.vectors.columns(), found.vectors.values())
+    }
+
+    /// What [`Self::fit`] and the scores will take.
+    pub fn footprint(work: &Workload<'_>, dim: usize) -> Footprint {
+        let dim = (dim as u64).min(work.items());
+        work.singular(dim, 4 * dim * work.items(), SMALLER_EMBEDDINGS)
+    }
+
+    /// With what [`Recommender::weights`] wrote.
+    ///
+    /// # Errors
+    /// Singular vectors that are missing, or not of these items.
+    pub fn load(weights: &NamedTensors, train: &Interactions, alpha: f64) -> Result<Self> {
+        let (dim, vectors) = singular_vectors(weights, VECTORS, train.num_items)?;
+        Ok(graph(train, alpha).with_vectors(dim, vectors))
+    }
+
+    /// `R~` and its transpose.
+    pub fn matrices(&self) -> (&Sparse, &Sparse) {
+        (&self.users, &self.items)
+    }
+
     fn with_vectors(mut self, dim: usize, vectors: Vec<f32>) -> Self {
         let blocks = self.roots.par_chunks(BLOCK);
         let blocks = blocks.zip(vectors.par_chunks(BLOCK * dim));
@@ -166,17 +195,20 @@ impl Fit {
         }
     }
 
-    /// Scores of at most [`QUERIES`] histories.
-    fn score_group(&self, histories: &[Vec<u32>], signal: &mut Vec<f32>, scores: &mut [f32]) {
-        let width = self.num_items();
+    /// The linear filter of at most [`QUERIES`] histories.
+    pub fn linear(&self, histories: &[Vec<u32>], signal: &mut Vec<f32>, scores: &mut [f32]) {
         scores.fill(0.0);
-        let mut passed = vec![0.0; histories.len() * self.dim];
-        for ((history, row), passed) in histories
-            .iter()
-            .zip(scores.chunks_exact_mut(width))
-            .zip(passed.chunks_exact_mut(self.dim))
-        {
+        let rows = scores.chunks_exact_mut(self.num_items());
+        for (history, row) in histories.iter().zip(rows) {
             self.add_linear(history, signal, row);
+        }
+    }
+
+    /// Adds `alpha` times the ideal filter of at most [`QUERIES`] histories.
+    pub fn add_ideal(&self, histories: &[Vec<u32>], scores: &mut [f32]) {
+        let width = self.num_items();
+        let mut passed = vec![0.0; histories.len() * self.dim];
+        for (history, passed) in histories.iter().zip(passed.chunks_exact_mut(self.dim)) {
             self.passed(history, passed);
         }
         let mut products = Vec::new();
@@ -222,11 +254,12 @@ impl Job for Product<'_> {
 }
 
 impl ModelSpec for GfCf {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        Filters::footprint(work, self.embedding_dim)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let graph = graph(context.data.train, self.alpha);
-        let mut rng = context.seed.stream("init");
-        let found = svd::leading(&graph.users, &graph.items, self.embedding_dim, &mut rng);
-        let model = graph.with_vectors(found.vectors.columns(), found.vectors.values());
+        let model = Filters::fit(&context, self.alpha, self.embedding_dim);
         Ok(Fitted::at_once(Box::new(model)))
     }
 
@@ -236,29 +269,47 @@ impl ModelSpec for GfCf {
         data: ModelData<'_>,
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let (dim, vectors) = singular_vectors(weights, VECTORS, data.train.num_items)?;
-        Ok(Box::new(
-            graph(data.train, self.alpha).with_vectors(dim, vectors),
-        ))
+        Ok(Box::new(Filters::load(weights, data.train, self.alpha)?))
     }
 }
 
-impl Recommender for Fit {
+/// Scores queries in groups of [`QUERIES`], by a function of their histories
+/// that fills rows of scores; its last argument is scratch.
+///
+/// # Errors
+/// A history with an item outside the catalog.
+pub fn score_groups(
+    queries: &[Query<'_>],
+    width: usize,
+    scores: &mut [f32],
+    score: impl Fn(&[Vec<u32>], &mut [f32], &mut Vec<f32>) + Sync,
+) -> Result<()> {
+    let histories = queries.par_iter().map(|query| query.distinct_items(width));
+    let histories: Vec<Vec<u32>> = histories.collect::<Result<_>>()?;
+    scores
+        .par_chunks_mut((QUERIES * width).max(1))
+        .zip(histories.par_chunks(QUERIES))
+        .for_each_init(Vec::new, |scratch, (scores, histories)| {
+            score(histories, scores, scratch);
+        });
+    Ok(())
+}
+
+impl Recommender for Filters {
     fn num_items(&self) -> usize {
         self.roots.len()
     }
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
-        let width = self.num_items();
-        let histories = queries.par_iter().map(|query| query.distinct_items(width));
-        let histories: Vec<Vec<u32>> = histories.collect::<Result<_>>()?;
-        scores
-            .par_chunks_mut((QUERIES * width).max(1))
-            .zip(histories.par_chunks(QUERIES))
-            .for_each_init(Vec::new, |signal, (scores, histories)| {
-                self.score_group(histories, signal, scores);
-            });
-        Ok(())
+        score_groups(
+            queries,
+            self.num_items(),
+            scores,
+            |histories, scores, signal| {
+                self.linear(histories, signal, scores);
+                self.add_ideal(histories, scores);
+            },
+        )
     }
 
     fn weights(&self) -> Result<NamedTensors> {
@@ -270,16 +321,16 @@ impl Recommender for Fit {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::event::Silent;
     use crate::kernels::eigen::eigen;
     use crate::seed::Seed;
     use crate::training::{MemorySink, TrainingConfig};
 
-    const ITEMS: usize = 280;
+    pub const ITEMS: usize = 280;
 
-    fn train() -> Interactions {
+    pub fn train() -> Interactions {
         let mut rng = Seed(8).stream("test");
         let mut train = Interactions {
             offsets: vec![0],
@@ -300,17 +351,11 @@ mod tests {
         train
     }
 
-    /// Against the formula of the paper in float64, with dense matrices.
-    #[test]
-    fn scores_are_those_of_both_filters() {
-        let train = train();
-        let spec = GfCf {
-            alpha: 0.7,
-            embedding_dim: 3,
-        };
+    /// What a model fitted to [`train`] says after this history.
+    pub fn scores(spec: &dyn ModelSpec, history: &[u32]) -> Vec<f32> {
         let context = FitContext {
             data: ModelData {
-                train: &train,
+                train: &train(),
                 user_features: None,
                 item_features: None,
             },
@@ -322,40 +367,52 @@ mod tests {
             checkpoints: &mut MemorySink::default(),
         };
         let model = spec.fit(context).unwrap().model;
-        let users = Sparse::from_interactions(&train, false);
+        let query = Query {
+            history,
+            ..Query::default()
+        };
+        let mut row = vec![f32::NAN; ITEMS];
+        model.score(&[query], &mut row).unwrap();
+        row
+    }
+
+    /// Both filters as dense matrices of the paper's formulas, in float64.
+    pub fn filters(dim: usize) -> [Vec<f64>; 2] {
+        let users = Sparse::from_interactions(&train(), false);
         let items = users.transposed(ITEMS);
         let degree = |i: usize| items.row_len(i) as f64;
-        let mut gram = vec![0.0; ITEMS * ITEMS];
+        let mut linear = vec![0.0; ITEMS * ITEMS];
         for u in 0..users.num_rows() {
             for &i in users.columns_of(u) {
                 for &j in users.columns_of(u) {
                     let (i, j) = (i as usize, j as usize);
                     let norm = users.row_len(u) as f64 * (degree(i) * degree(j)).sqrt();
-                    gram[i * ITEMS + j] += 1.0 / norm;
+                    linear[i * ITEMS + j] += 1.0 / norm;
                 }
             }
         }
-        let exact = eigen(gram.clone(), ITEMS);
-        let history = [101u32, 5, 101, 279];
-        let query = Query {
-            user: None,
-            history: &history,
+        let exact = eigen(linear.clone(), ITEMS);
+        let mut ideal = vec![0.0; ITEMS * ITEMS];
+        for (i, row) in ideal.chunks_exact_mut(ITEMS).enumerate() {
+            for (j, pass) in row.iter_mut().enumerate().filter(|_| degree(i) > 0.0) {
+                let vectors = exact.vectors.chunks_exact(ITEMS).take(dim);
+                let sum: f64 = vectors.map(|v| v[i] * v[j]).sum();
+                *pass = sum * (degree(j) / degree(i)).sqrt();
+            }
+        }
+        [linear, ideal]
+    }
+
+    #[test]
+    fn scores_are_those_of_both_filters() {
+        let spec = GfCf {
+            alpha: 0.7,
+            embedding_dim: 3,
         };
-        let mut row = vec![f32::NAN; ITEMS];
-        model.score(&[query], &mut row).unwrap();
+        let row = scores(&spec, &[101, 5, 101, 279]);
+        let [linear, ideal] = filters(3);
         for (j, score) in row.iter().enumerate() {
-            let from = |i: usize| {
-                let pass: f64 = (0..3)
-                    .map(|k| exact.vectors[k * ITEMS + i] * exact.vectors[k * ITEMS + j])
-                    .sum();
-                let (start, end) = (degree(i), degree(j));
-                let pass = if start > 0.0 {
-                    pass / start.sqrt() * end.sqrt()
-                } else {
-                    0.0
-                };
-                gram[i * ITEMS + j] + 0.7 * pass
-            };
+            let from = |i: usize| linear[i * ITEMS + j] + 0.7 * ideal[i * ITEMS + j];
             let expected = from(5) + from(101) + from(279);
             assert!(
                 (f64::from(*score) - expected).abs() < 1e-4,

@@ -2,6 +2,7 @@
 //! the items of the history.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{FEWER_NEIGHBORS, Footprint, Workload};
 use crate::linalg::Sparse;
 use crate::linalg::sparse::Sums;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -105,6 +106,15 @@ impl ItemKnn {
 }
 
 impl ModelSpec for ItemKnn {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let working = work.threads as u64 * work.items() * 17;
+        work.item_weights(
+            work.neighbor_entries(self.neighbors),
+            working,
+            FEWER_NEIGHBORS,
+        )
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         Ok(self.weights(context.data.train)?.fitted())
     }
@@ -139,8 +149,8 @@ mod tests {
     fn scores(spec: &ItemKnn, history: &[u32]) -> Vec<f32> {
         let model = spec.weights(&train()).unwrap();
         let query = Query {
-            user: None,
             history,
+            ..Query::default()
         };
         let mut row = vec![f32::NAN; 4];
         model.score(&[query], &mut row).unwrap();

@@ -169,8 +169,8 @@ mod tests {
         let columns = [vec![(2, 1.0), (1, 0.5)], vec![], vec![(0, -2.0)]];
         let model = ItemWeights::from_columns(&columns);
         let query = Query {
-            user: None,
             history: &[2, 1, 2, 0],
+            ..Query::default()
         };
         let mut row = [f32::NAN; 3];
         model.score(&[query], &mut row).unwrap();
@@ -183,8 +183,8 @@ mod tests {
     fn an_item_outside_the_catalog_is_an_error() {
         let model = ItemWeights::from_columns(&[vec![], vec![]]);
         let query = Query {
-            user: None,
             history: &[2],
+            ..Query::default()
         };
         assert!(model.score(&[query], &mut [0.0; 2]).is_err());
     }

@@ -17,6 +17,7 @@ use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective};
 use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
@@ -198,6 +199,11 @@ impl Mf {
 impl ModelSpec for Spec {
     fn unused_training_keys(&self) -> Vec<String> {
         self.params.objective().unused_training_keys()
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let columns = self.params.embedding_dim as u64 + u64::from(self.params.biases);
+        pairwise::footprint(work, columns, columns, self.params.loss)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -1,6 +1,7 @@
 //! The models. Adding one is a file here and its two lines below.
 
 mod autoencoder;
+pub mod bspm;
 pub mod ease;
 mod embeddings;
 pub mod gf_cf;
@@ -53,6 +54,7 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &ease::ENTRY,
     &ials::ENTRY,
     &gf_cf::ENTRY,
+    &bspm::ENTRY,
     &pure_svd::ENTRY,
     &mf::ENTRY,
     &svdpp::ENTRY,

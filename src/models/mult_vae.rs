@@ -128,6 +128,11 @@ struct Vae {
 }
 
 impl Spec for VaeSpec {
+    fn num_weights(&self, num_items: usize) -> usize {
+        let (hidden, latent) = (self.hidden_dim, self.latent_dim);
+        (2 * num_items + 3 * latent) * hidden + num_items + 2 * hidden + 2 * latent
+    }
+
     fn network(
         &self,
         train: &Interactions,
@@ -223,6 +228,10 @@ struct Dae {
 }
 
 impl Spec for DaeSpec {
+    fn num_weights(&self, num_items: usize) -> usize {
+        (2 * self.latent_dim + 1) * num_items + self.latent_dim
+    }
+
     fn network(
         &self,
         train: &Interactions,

@@ -2,6 +2,7 @@
 //! other model has to beat.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, LESS_DATA, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Query, Recommender, ScoreForm};
 use crate::models::{ModelEntry, params};
 use crate::tensors::NamedTensors;
@@ -45,6 +46,16 @@ struct Counts {
 }
 
 impl ModelSpec for Popularity {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        Footprint {
+            parameters: 4 * work.items(),
+            fitting: 8 * work.items(),
+            ranking: 8 * work.items(),
+            on_device: 0,
+            instead: LESS_DATA,
+        }
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let scores = count(context.data.train, self.window_days)?;
         Ok(Fitted::at_once(Box::new(Counts { scores })))

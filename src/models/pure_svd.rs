@@ -1,6 +1,7 @@
 //! PureSVD: histories folded into the leading singular vectors of the matrix
 //! of interactions.
 
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::linalg::{Sparse, svd};
 use crate::model::{
     FitContext, Fitted, ItemVectors, ModelData, ModelSpec, Query, QueryVectors, Recommender,
@@ -56,6 +57,11 @@ struct Fit {
 const VECTORS: &str = "item_vectors";
 
 impl ModelSpec for PureSvd {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let dim = (self.embedding_dim as u64).min(work.items());
+        work.singular(dim, 4 * dim * work.items(), SMALLER_EMBEDDINGS)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let num_items = context.data.train.num_items;
         let users = Sparse::from_interactions(context.data.train, false);
@@ -215,8 +221,8 @@ mod tests {
         }
         let exact = eigen(gram, 5);
         let query = Query {
-            user: None,
             history: &[3, 0, 3],
+            ..Query::default()
         };
         let mut row = [f32::NAN; 5];
         model.score(&[query], &mut row).unwrap();

@@ -112,6 +112,14 @@ impl Spec {
 }
 
 impl autoencoder::Spec for Spec {
+    fn num_weights(&self, num_items: usize) -> usize {
+        let (hidden, latent) = (self.hidden_dim, self.latent_dim);
+        // Five layers with their norms, and two heads; twice, since the
+        // encoder of the epoch before is kept.
+        let encoder = (num_items + 4 * hidden + 2 * latent) * hidden + 15 * hidden + 2 * latent;
+        2 * encoder + (latent + 1) * num_items
+    }
+
     fn network(
         &self,
         train: &Interactions,

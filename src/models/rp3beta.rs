@@ -2,6 +2,7 @@
 //! with popular items held back.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{FEWER_NEIGHBORS, Footprint, Workload};
 use crate::linalg::Sparse;
 use crate::linalg::sparse::Sums;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -119,6 +120,15 @@ impl Rp3Beta {
 }
 
 impl ModelSpec for Rp3Beta {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let working = work.threads as u64 * work.items() * 17;
+        work.item_weights(
+            work.neighbor_entries(self.neighbors),
+            working,
+            FEWER_NEIGHBORS,
+        )
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         Ok(self.weights(context.data.train).fitted())
     }

@@ -2,6 +2,7 @@
 //! weights of zero and above, most of which come out as zero.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, LESS_DATA, Workload};
 use crate::kernels::simd::{self, Isa, Job};
 use crate::linalg::{Sparse, sparse};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -235,6 +236,19 @@ impl Job for Problem<'_> {
 }
 
 impl ModelSpec for Slim {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        // An elastic net keeps some dozens of weights of each item.
+        const KEPT: usize = 200;
+        let most = if self.candidates > 0 {
+            self.candidates.min(KEPT)
+        } else {
+            KEPT
+        };
+        // While rows of the Gram matrix are put together, they are there twice.
+        let gram = 16 * work.gram_entries();
+        work.item_weights(work.neighbor_entries(most), gram, LESS_DATA)
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         Ok(self.weights(context.data.train)?.fitted())
     }

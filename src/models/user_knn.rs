@@ -2,6 +2,7 @@
 //! had it.
 
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, LESS_DATA, Workload};
 use crate::linalg::Sparse;
 use crate::linalg::sparse::Sums;
 use crate::model::{
@@ -94,6 +95,16 @@ struct Fit {
 }
 
 impl ModelSpec for UserKnn {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        Footprint {
+            parameters: 2 * work.sparse(),
+            fitting: work.sparse(),
+            ranking: work.threads as u64 * (work.users() + work.items()) * 9 + work.tile(),
+            on_device: 0,
+            instead: LESS_DATA,
+        }
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         Ok(Fitted::at_once(Box::new(self.model(context.data.train))))
     }
@@ -218,8 +229,8 @@ mod tests {
     #[test]
     fn scores_sum_the_similarities_of_the_users_who_have_an_item() {
         let query = Query {
-            user: None,
             history: &[1, 0, 1],
+            ..Query::default()
         };
         let (s0, s1, s2) = (1.0, 2.0 / 6f64.sqrt(), 0.5);
         let all = [s0 + s1 + s2, s0 + s1, s1, s2, 0.0];
@@ -236,6 +247,7 @@ mod tests {
         let query = Query {
             user: Some(UserIdx(0)),
             history: &[1, 0],
+            ..Query::default()
         };
         let (s1, s2) = (2.0 / 6f64.sqrt(), 0.5);
         near(
@@ -251,8 +263,8 @@ mod tests {
             ..UserKnn::default()
         };
         let query = Query {
-            user: None,
             history: &[0, 4],
+            ..Query::default()
         };
         // Item 0 is with three of four users, so that it counts nothing.
         let (three, four) = ((4f64 / 3.0).ln(), 2f64.ln());

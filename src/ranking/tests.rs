@@ -33,6 +33,7 @@ fn request(user: u32, masked: &[u32]) -> Request<'_> {
     let query = Query {
         user: Some(UserIdx(user)),
         history: &[],
+        ..Query::default()
     };
     Request { query, masked }
 }

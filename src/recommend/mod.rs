@@ -9,6 +9,7 @@ pub use filter::{Filter, allowed};
 
 use crate::data::interactions::Interactions;
 use crate::data::split::Split;
+use crate::data::times::Times;
 use crate::ids::UserIdx;
 use crate::model::Query;
 use crate::ranking::{Ranker, RankingOptions, Request, TILE_BYTES};
@@ -36,6 +37,8 @@ pub struct Person {
     pub user: Option<UserIdx>,
     /// Dense item indices, the latest last.
     pub history: Vec<u32>,
+    /// When each of them happened, where that is known.
+    pub times: Option<Times>,
 }
 
 /// What holds for all lists of one call.
@@ -45,6 +48,8 @@ pub struct Options<'a> {
     pub k: usize,
     /// Whether items of the history may be recommended again.
     pub include_seen: bool,
+    /// Unix seconds of the request; without them, that of the last item.
+    pub at: Option<i64>,
     /// One flag for each item of the catalog.
     pub allowed: &'a [bool],
 }
@@ -92,6 +97,7 @@ impl<'a> Known<'a> {
             user_id: Some(self.data.users.external(user.0).into_owned()),
             user: trained.then_some(user),
             history: self.histories.items_of(user).to_vec(),
+            times: self.histories.times_of(user).map(|t| t.iter().collect()),
         }
     }
 
@@ -120,6 +126,7 @@ impl<'a> Known<'a> {
             user_id: None,
             user: None,
             history,
+            times: None,
         };
         Ok((person, unknown))
     }
@@ -172,6 +179,8 @@ fn request<'a>(person: &'a Person, options: &Options<'_>) -> Request<'a> {
         query: Query {
             user: person.user,
             history: &person.history,
+            times: person.times.as_ref().map(|t| t.view(0..t.len())),
+            at: options.at,
         },
         masked: if options.include_seen {
             &[]
@@ -189,6 +198,8 @@ fn all_known(split: &Split) -> Interactions {
         num_items: before.num_items,
         ..Interactions::default()
     };
+    let timed = before.timestamps.is_some() && held_out.timestamps.is_some();
+    let mut times = Vec::new();
     for user in (0..before.num_users() as u32).map(UserIdx) {
         let rows = [before, held_out].into_iter().flat_map(|log| {
             let range = log.range(user);
@@ -198,7 +209,11 @@ fn all_known(split: &Split) -> Interactions {
         rows.sort_by_key(|(time, _)| *time);
         all.items.extend(rows.iter().map(|(_, item)| item));
         all.offsets.push(all.items.len());
+        if timed {
+            times.extend(rows.iter().map(|(time, _)| time));
+        }
     }
+    all.timestamps = timed.then(|| times.into());
     all
 }
 

@@ -4,12 +4,12 @@ use super::{PartMetrics, Report};
 use std::fmt::Write;
 
 /// `part,model,metric,value`, with a header; the model first, then the
-/// baselines by name. Values have all their digits.
+/// baselines. Values have all their digits.
 pub fn csv(report: &Report) -> String {
     let mut text = String::from("part,model,metric,value\n");
     append(&mut text, &report.model.name, &report.metrics);
-    for (name, metrics) in &report.baselines {
-        append(&mut text, name, metrics);
+    for baseline in &report.baselines {
+        append(&mut text, &baseline.label, &baseline.metrics);
     }
     text
 }

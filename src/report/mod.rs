@@ -1,10 +1,14 @@
 //! What a run reports: the figures, and all that one needs to believe them.
 
 mod csv;
+mod scores;
 mod table;
+mod verdict;
 
 pub use csv::csv;
-pub use table::table;
+pub use scores::UserScores;
+pub use table::{align, table};
+pub use verdict::{Standing, Verdict};
 
 use crate::data::dataset::{CleaningStep, Dataset};
 use crate::data::split::SplitProtocol;
@@ -12,7 +16,7 @@ use crate::evaluation::{Evaluation, EvaluationProtocol};
 use crate::metrics::{MetricSpec, MetricValues};
 use crate::training::TrainingSummary;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -22,14 +26,38 @@ use std::fmt;
 pub struct Report {
     /// Of the model, by part.
     pub metrics: PartMetrics,
-    /// Of other models on the same parts, by model name.
-    pub baselines: BTreeMap<String, PartMetrics>,
+    /// Other models on the same parts, in the order of the config.
+    #[serde(deserialize_with = "any_baselines")]
+    pub baselines: Vec<Baseline>,
+    /// How the model stands against them; absent when none was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     pub model: ModelSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingReport>,
     pub protocol: Protocol,
     pub data: DataSummary,
     pub provenance: Provenance,
+}
+
+/// A model that stands beside the one that was trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Baseline {
+    /// What tables and files call it: the model's name, with ` (defaults)`
+    /// behind it beside a model of that name with other parameters.
+    pub label: String,
+    pub name: String,
+    pub params: toml::Table,
+    /// Empty where it was not run.
+    pub metrics: PartMetrics,
+    /// Why it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// Fitting and evaluating, when that was done.
+    pub seconds: f64,
+    /// Whether the figures were computed for an earlier run.
+    pub cached: bool,
 }
 
 /// Metrics by part; validation comes before test.
@@ -172,19 +200,32 @@ pub struct Provenance {
     pub started: String,
 }
 
+/// Reports were once written with a map from the name to the figures.
+fn any_baselines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Baseline>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        List(Vec<Baseline>),
+        ByName(BTreeMap<String, PartMetrics>),
+    }
+    let entry = |(name, metrics): (String, PartMetrics)| Baseline {
+        label: name.clone(),
+        name,
+        metrics,
+        ..Baseline::default()
+    };
+    Ok(match Any::deserialize(deserializer)? {
+        Any::List(list) => list,
+        Any::ByName(map) => map.into_iter().map(entry).collect(),
+    })
+}
+
 impl Report {
     /// Takes in the model's evaluation on a part.
     pub fn add(&mut self, part: EvaluatedPart, evaluation: &Evaluation) {
         self.metrics.insert(part, evaluation.metrics.clone());
         let protocol = evaluation.protocol.clone();
         self.protocol.evaluation.insert(part, protocol);
-    }
-
-    /// Takes in another model's evaluation on a part.
-    pub fn add_baseline(&mut self, name: &str, part: EvaluatedPart, evaluation: &Evaluation) {
-        let metrics = evaluation.metrics.clone();
-        let parts = self.baselines.entry(name.to_string()).or_default();
-        parts.insert(part, metrics);
     }
 
     /// The part to show to a person: test where there is one.

@@ -2,43 +2,71 @@
 
 use super::{EvaluatedPart, Report};
 use crate::evaluation::EvaluationProtocol;
+use crate::metrics::MetricSpec;
 
 /// Metrics as rows; the model, each baseline and the model's relative
-/// difference to it as columns; then the protocol and the definitions.
+/// difference to the best of them as columns; then the verdict, the protocol
+/// and the definitions.
 pub fn table(report: &Report) -> String {
     let Some(part) = report.main_part() else {
         return "no metrics were computed\n".to_string();
     };
     let mut lines = align(&cells(report, part));
     lines.push(String::new());
+    let verdict = report.verdict.iter().map(|v| v.sentence.clone());
+    let skipped = report.baselines.iter().filter_map(|b| {
+        let why = b.skipped.as_ref()?;
+        Some(format!("baseline {} was not run: {why}", b.label))
+    });
+    let said: Vec<String> = verdict.chain(skipped).collect();
+    if !said.is_empty() {
+        lines.extend(said);
+        lines.push(String::new());
+    }
     lines.push(protocol_line(report, part));
     lines.push(definitions_line(report));
     lines.join("\n") + "\n"
 }
 
 fn cells(report: &Report, part: EvaluatedPart) -> Vec<Vec<String>> {
-    // A run of a baseline model needs no second column of the same figures.
     let others: Vec<_> = report
         .baselines
         .iter()
-        .filter(|(name, _)| **name != report.model.name)
-        .filter_map(|(name, parts)| Some((name, parts.get(&part)?)))
+        .filter_map(|b| Some((&b.label, b.metrics.get(&part)?)))
         .collect();
     let mut header = vec![part.to_string(), report.model.name.clone()];
-    for (name, _) in &others {
-        header.extend([(*name).clone(), "difference".to_string()]);
+    header.extend(others.iter().map(|(label, _)| (*label).clone()));
+    if !others.is_empty() {
+        header.push("difference".to_string());
     }
     let mut rows = vec![header];
     for (metric, value) in report.metrics[&part].iter() {
+        let values: Vec<_> = others.iter().map(|(_, v)| v.get(metric)).collect();
         let mut row = vec![metric.to_string(), figure(value)];
-        for (_, values) in &others {
-            let other = values.get(metric);
-            row.push(other.map_or_else(|| "-".to_string(), figure));
-            row.push(other.map_or_else(|| "-".to_string(), |o| difference(value, o)));
+        row.extend(values.iter().map(|v| v.map_or_else(none, figure)));
+        if !others.is_empty() {
+            let best = best(metric, values.into_iter().flatten());
+            row.push(best.map_or_else(none, |b| difference(value, b)));
         }
         rows.push(row);
     }
     rows
+}
+
+/// The best of some values of a metric.
+fn best(metric: &str, values: impl Iterator<Item = f64>) -> Option<f64> {
+    let direction = MetricSpec::parse(metric).ok()?.direction();
+    values.reduce(|best, v| {
+        if direction.is_better(v, best) {
+            v
+        } else {
+            best
+        }
+    })
+}
+
+fn none() -> String {
+    "-".to_string()
 }
 
 fn figure(value: f64) -> String {
@@ -47,13 +75,13 @@ fn figure(value: f64) -> String {
 
 fn difference(value: f64, other: f64) -> String {
     if other == 0.0 {
-        return "-".to_string();
+        return none();
     }
     format!("{:+.1}%", 100.0 * (value - other) / other.abs())
 }
 
 /// The first column to the left, figures to the right.
-fn align(rows: &[Vec<String>]) -> Vec<String> {
+pub fn align(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let length = |row: &Vec<String>, c: usize| row.get(c).map_or(0, |s| s.chars().count());
     let widths: Vec<usize> = (0..columns)

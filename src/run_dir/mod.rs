@@ -13,6 +13,8 @@
 //! checkpoint/last.bpk the state of the training to go on from
 //! metrics.jsonl       one line an epoch
 //! report.json         what `train` reported
+//! scores/             each user's metrics: `test.parquet` of the model,
+//!                     `test-ease.parquet` of a baseline
 //! ```
 //!
 //! Every file is written whole or not at all. What makes a directory a run,
@@ -24,11 +26,13 @@ mod features;
 mod ids;
 mod locate;
 mod provenance;
+mod scores;
 mod split;
 
 pub use checkpoints::Checkpoints;
 pub use locate::{RUNS, default_path, newest};
 pub use provenance::{Session, provenance};
+pub use scores::ScoredPart;
 
 use crate::config::Config;
 use crate::data::dataset::Dataset;
@@ -190,6 +194,19 @@ impl RunDir {
             file: serde_json::from_value(value)
                 .with_context(|| format!("{} is damaged", file.display()))?,
         })
+    }
+
+    /// Whether a folder claims to be a run.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(RUN).is_file()
+    }
+
+    /// Tells splits apart, with the data in them.
+    ///
+    /// # Errors
+    /// Missing or unreadable.
+    pub fn split_sha256(&self) -> Result<String> {
+        split::sha256(&self.path)
     }
 
     pub fn path(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::device::{DeviceChoice, Resolved};
+use crate::machine::resident;
 use crate::report::Provenance;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -56,7 +57,9 @@ impl Session {
         if let (Some(begun), Some(now)) = (self.cpu_seconds, cpu_seconds()) {
             *provenance.cpu_seconds.get_or_insert(0.0) += now - begun;
         }
-        provenance.peak_memory_bytes = provenance.peak_memory_bytes.max(peak_memory_bytes());
+        provenance.peak_memory_bytes = provenance
+            .peak_memory_bytes
+            .max(resident().map(|(_, peak)| peak));
     }
 }
 
@@ -85,15 +88,6 @@ fn cpu_seconds() -> Option<f64> {
     }
     #[cfg(not(unix))]
     None
-}
-
-/// The largest resident set of the process. Linux tells it; elsewhere there is
-/// no portable way without another dependency.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]

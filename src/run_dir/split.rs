@@ -5,6 +5,7 @@ use crate::data::split::{EvalSet, Split};
 use crate::data::times::{Offsets, Times};
 use crate::tensors::{NamedTensors, Slice, Stream, Values};
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,17 @@ fn put(out: &mut Stream, name: &str, log: &Arc<Interactions>) {
             }
         });
     }
+}
+
+/// Of the file: the same content is always written as the same bytes.
+pub(super) fn sha256(run: &Path) -> Result<String> {
+    let path = file(run);
+    let hash = || -> Result<String> {
+        let mut digest = Sha256::new();
+        std::io::copy(&mut std::fs::File::open(&path)?, &mut digest)?;
+        Ok(format!("{:x}", digest.finalize()))
+    };
+    hash().with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Reads the split of a run and checks it against the counts of its ids.
@@ -222,6 +234,9 @@ mod tests {
     fn a_split_round_trips() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &sample()).unwrap();
+        let hash = sha256(dir.path()).unwrap();
+        write(dir.path(), &sample()).unwrap();
+        assert_eq!(sha256(dir.path()).unwrap(), hash);
         let back = read(dir.path(), 2, 4).unwrap();
         assert_eq!(back.train, sample().train);
         assert_eq!(back.test.targets, sample().test.targets);

@@ -108,10 +108,11 @@ impl Run {
         context.checkpoints.append(&record)?;
         context.observer.on(&Event::EpochFinished(record));
         let due = self.saved.elapsed() >= Duration::from_secs(context.training.checkpoint_seconds);
-        if due || self.progress.finished {
+        let stop = !self.progress.finished && context.observer.stop_requested();
+        if due || self.progress.finished || stop {
             self.save(task, context)?;
         }
-        Ok(false)
+        Ok(stop)
     }
 
     /// The rate of the step before the one that comes next.

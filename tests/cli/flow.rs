@@ -14,10 +14,22 @@ fn eval_reports_what_train_reported() {
     let train = json(&sandbox.ok("train --config config.toml --output run --format json"));
     let test = json(&sandbox.ok("eval --run run --format json"));
     assert_eq!(test["metrics"]["test"], train["metrics"]["test"]);
-    assert_eq!(
-        test["baselines"]["popularity"]["test"],
-        train["baselines"]["popularity"]["test"]
-    );
+    let names: Vec<_> = train["baselines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| &b["label"])
+        .collect();
+    assert_eq!(names, ["popularity", "item_knn", "ease"]);
+    for (again, first) in (0..3).map(|i| (&test["baselines"][i], &train["baselines"][i])) {
+        assert_eq!(again["metrics"]["test"], first["metrics"]["test"]);
+        assert_eq!(
+            (&first["cached"], &again["cached"]),
+            (&Value::Bool(false), &Value::Bool(true))
+        );
+    }
+    assert_eq!(test["verdict"], train["verdict"]);
+    assert_eq!(train["verdict"]["metric"], "ndcg@5");
     let validation = json(&sandbox.ok("eval --run run --split validation --format json"));
     assert_eq!(
         validation["metrics"]["validation"],

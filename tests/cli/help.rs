@@ -12,8 +12,10 @@ fn the_program_lists_its_commands() {
     Usage: recsys [OPTIONS] <COMMAND>
 
     Commands:
-      train        Train a model, judge it beside popularity, and keep it in a run directory
+      train        Train a model, judge it beside its baselines, and keep it in a run directory
       eval         Judge the model of a run, from its directory alone
+      compare      Compare runs on the same split: is the difference real?
+      tune         Find better settings, by trials that are judged on the validation part alone
       recommend    Recommend items to users of a run, or to somebody it never saw
       data         Fetch public data sets, draw synthetic ones, and look at data
       devices      List the adapters that wgpu sees, and what `--device auto` takes
@@ -31,11 +33,13 @@ fn the_program_lists_its_commands() {
       recsys train --config configs/quickstart.toml    train, and see how good it is
       recsys recommend --user N14228                   ten items for that user, by the newest run
       recsys eval --metrics ndcg@5,recall@50           judge the newest run by other metrics
+      recsys compare runs/a runs/b                     is the difference real?
+      recsys tune --config configs/ml-100k/ease.toml   find better settings
       recsys data stats --config configs/quickstart.toml
       recsys models                                    what can stand under [model]
 
     Every command has examples of its own: recsys train --help
-    Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
+    Exit status: 0 success, 1 failure, 2 wrong usage, 3 below a --fail-below, 130 stopped by Ctrl-C.
     ");
 }
 
@@ -45,6 +49,8 @@ fn every_command_has_examples() {
     for command in [
         "train",
         "eval",
+        "compare",
+        "tune",
         "recommend",
         "data",
         "data fetch",

@@ -1,5 +1,7 @@
 //! The program as a person meets it: one file a subject.
 
+mod check;
+mod compare;
 mod errors;
 mod flow;
 mod help;

@@ -18,7 +18,7 @@ fn its_config_trains_at_once() {
     let report: Value =
         serde_json::from_str(&sandbox.ok(&format!("{train} --format json"))).unwrap();
     // Popularity is judged alike here and there.
-    let popularity = &report["baselines"]["popularity"]["test"]["ndcg@10"];
+    let popularity = &report["baselines"][0]["metrics"]["test"]["ndcg@10"];
     assert_eq!(popularity.as_f64(), Some(ndcg("popularity")), "{report}");
     assert!(
         sandbox

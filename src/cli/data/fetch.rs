@@ -5,7 +5,7 @@ use crate::cli::table::{Align, render};
 use crate::data::fetch::{CATALOG, FetchEvent, fetch};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Put a public data set into datasets/NAME/, checked against its checksum.
 ///
@@ -33,13 +33,22 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
     let Some(name) = &args.name else {
         return output::print(&catalog());
     };
+    let folder = get(name, args.from.as_deref(), &args.into, quiet)?;
+    output::print(&format!("{}\n", folder.display()))
+}
+
+/// Fetches a data set into `datasets/`, where it is not there.
+pub fn bring(name: &str, quiet: bool) -> Result<()> {
+    get(name, None, Path::new("datasets"), quiet).map(|_| ())
+}
+
+fn get(name: &str, from: Option<&str>, into: &Path, quiet: bool) -> Result<PathBuf> {
     let mut bar = None;
-    let folder = fetch(name, args.from.as_deref(), &args.into, &mut |event| {
+    fetch(name, from, into, &mut |event| {
         if !quiet {
             draw(&mut bar, event);
         }
-    })?;
-    output::print(&format!("{}\n", folder.display()))
+    })
 }
 
 fn catalog() -> String {

@@ -120,6 +120,7 @@ impl<'a> Table<'a> {
             for (cell, column) in cells.iter_mut().zip(&columns) {
                 *cell = column.cell(row);
             }
+            sink.at(start + row + 1);
             bad.note(start + row + 1, sink.row(&cells)?);
         }
         Ok(())

@@ -40,6 +40,10 @@ pub trait RowSink {
     /// A column is not there.
     fn begin(&mut self, header: &Header) -> Result<Vec<usize>>;
 
+    /// Says at which line (or row) of the file the next row stands, to a sink
+    /// that names places.
+    fn at(&mut self, _line: usize) {}
+
     /// Takes one row; the inner result says what is wrong with it.
     ///
     /// # Errors
@@ -235,6 +239,7 @@ impl<'a> Delimited<'a> {
         self.width = header.width;
         let wanted = sink.begin(&header)?;
         if !has_header {
+            sink.at(records.line());
             let row = deliver(records, self.width, &wanted, sink)?;
             self.bad.note(records.line(), row);
         }
@@ -255,6 +260,7 @@ fn deliver_all(
     sink: &mut dyn RowSink,
 ) -> Result<()> {
     while let Some(row) = records.advance()? {
+        sink.at(records.line());
         let row = match row {
             Ok(()) => deliver(records, width, wanted, sink)?,
             Err(what) => Err(what),
@@ -309,6 +315,7 @@ fn read_user_items(
             bad.note(records.line(), Err(what));
             continue;
         }
+        sink.at(records.line());
         let user = records.field(0);
         for item in records.fields().skip(1) {
             let row = sink.row(&[Cell::Str(user), Cell::Str(item)])?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 /// What becomes of one interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Train,
     /// History of a user who is held out for validation: known when asking,
     /// never trained on.

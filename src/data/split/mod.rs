@@ -14,8 +14,11 @@ mod shares;
 mod tests;
 mod time;
 
+pub(crate) use assign::Role;
 pub use config::{Order, Select, SplitConfig, SplitKind};
+pub use moment::parse_moment;
 pub use shares::share_counts;
+pub(crate) use time::UserRows;
 
 use crate::data::dataset::{Dataset, Log};
 use crate::data::interactions::Interactions;
@@ -25,7 +28,6 @@ use assemble::assemble;
 use assign::{Rows, assign};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use time::UserRows;
 
 /// A data set divided.
 #[derive(Clone, Debug)]
@@ -171,6 +173,25 @@ fn divide(log: Log, dataset: &Dataset, config: &SplitConfig, seed: Seed) -> Resu
     check(&split, &plan)?;
     split.protocol = protocol::describe(&plan, has_time, &split, tie_rate);
     Ok(split)
+}
+
+/// What becomes of each row of the log under a split, without dividing it.
+///
+/// # Errors
+/// As [`split`], less those about parts that come out empty.
+pub(crate) fn assign_roles(
+    dataset: &Dataset,
+    by_user: &UserRows,
+    config: &SplitConfig,
+    seed: Seed,
+) -> Result<Vec<Role>> {
+    let rows = Rows {
+        log: &dataset.log,
+        by_user,
+        num_items: dataset.items.len(),
+        seed: config.seed.map_or(seed, Seed),
+    };
+    assign(&config.plan(&dataset.log)?, &rows)
 }
 
 fn check(split: &Split, plan: &config::Plan) -> Result<()> {

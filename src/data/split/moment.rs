@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// Unix seconds of a moment: an integer is taken as such, text and TOML dates
 /// as ISO 8601, in UTC unless they carry an offset.
-pub(super) fn parse_moment(value: &toml::Value) -> Result<i64> {
+pub fn parse_moment(value: &toml::Value) -> Result<i64> {
     match value {
         toml::Value::Integer(seconds) => Ok(*seconds),
         toml::Value::String(text) => parse_text(text),

@@ -72,7 +72,7 @@ fn count(values: &[i64], low: i64, high: i64, shift: u32, bins: usize) -> Vec<us
 }
 
 /// Row numbers grouped by user, each user's in time order.
-pub(super) struct UserRows {
+pub(crate) struct UserRows {
     offsets: Vec<usize>,
     rows: Vec<u32>,
 }

@@ -20,8 +20,13 @@ pub enum Kernel {
     /// this share of the weights is dropped.
     Softmax { dropout: f32 },
     /// `silu(q k + bias) / length`, with a learned bias for each head and
-    /// distance of the places, `[heads, distances]`.
-    Silu { bias: Weight, length: f32 },
+    /// distance of the places, `[heads, distances]`, and one for each head
+    /// and bucket of ages, `[heads, BUCKETS]`: see [`Graph::set_times`].
+    Silu {
+        bias: Weight,
+        by_age: Option<Weight>,
+        length: f32,
+    },
 }
 
 /// How places attend to each other.
@@ -53,7 +58,7 @@ impl Graph<'_> {
         assert!(width.is_multiple_of(attend.heads), "heads of whole lanes");
         let mut value = vec![Lane::ZERO; self.len() * width];
         let (mut applied, mut raw) = (Vec::new(), Vec::new());
-        for head in heads(self.bounds, width, attend) {
+        for (at, head) in heads(self.bounds, width, attend).enumerate() {
             let mut weights = head.inner(self.value(q), self.value(k));
             match attend.kernel {
                 Kernel::Softmax { dropout } => {
@@ -64,8 +69,16 @@ impl Graph<'_> {
                         scale(&mut weights, &factors);
                     }
                 }
-                Kernel::Silu { bias, length } => {
+                Kernel::Silu {
+                    bias,
+                    by_age,
+                    length,
+                } => {
                     head.add_bias(&mut weights, self.bias(bias, head.number));
+                    if let Some(by_age) = by_age {
+                        let ages = &self.ages[at / attend.heads];
+                        head.add_ages(&mut weights, ages, self.bias(by_age, head.number));
+                    }
                     raw.push(weights.clone());
                     let (rows, share) = (&mut weights, 1.0 / length);
                     simd::run(Silu { head, rows, share });
@@ -83,10 +96,18 @@ impl Graph<'_> {
         self.push(value, width, op)
     }
 
-    /// A head's biases by distance.
+    /// A head's biases by distance, or by age.
     fn bias(&self, bias: Weight, head: usize) -> &[f32] {
         let row = self.weights.layout.entry(bias).width();
         flat(&self.weights.of(bias)[head * row..][..row])
+    }
+}
+
+impl Back<'_, '_> {
+    /// Where the gradient of a head's biases is added up.
+    fn bias(&mut self, bias: Weight, head: usize) -> &mut [f32] {
+        let row = self.graph.weights.layout.entry(bias).width();
+        flat_mut(&mut self.weight(bias)[head * row..][..row])
     }
 }
 
@@ -115,16 +136,22 @@ impl Op for Attention {
                     applied,
                     raw,
                 }),
-                Kernel::Silu { bias, length } => {
+                Kernel::Silu {
+                    bias,
+                    by_age,
+                    length,
+                } => {
                     simd::run(SiluSlopes {
                         head,
                         slopes: &mut slopes,
                         raw,
                         share: 1.0 / length,
                     });
-                    let row = graph.weights.layout.entry(bias).width();
-                    let to = &mut back.weight(bias)[head.number * row..][..row];
-                    head.add_slopes(&slopes, flat_mut(to));
+                    head.add_slopes(&slopes, back.bias(bias, head.number));
+                    if let Some(by_age) = by_age {
+                        let ages = &graph.ages[at / self.attend.heads];
+                        head.add_age_slopes(&slopes, ages, back.bias(by_age, head.number));
+                    }
                 }
             }
             head.gather(&slopes, graph.value(k), back.rows(q));

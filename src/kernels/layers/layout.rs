@@ -86,6 +86,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Weights that it lists.
+    pub fn floats(&self) -> u64 {
+        let entries = self.entries.iter();
+        entries.map(|e| (e.rows * e.columns) as u64).sum()
+    }
+
     fn add(
         &mut self,
         name: &str,

@@ -7,6 +7,7 @@
 //! caches, into a gradient buffer of its own; what comes out depends neither
 //! on other sequences nor on threads.
 
+mod ages;
 mod attention;
 mod gru;
 mod layout;
@@ -17,6 +18,8 @@ mod shift;
 #[cfg(test)]
 mod tests;
 
+use ages::Ages;
+pub use ages::BUCKETS;
 pub use attention::{Attend, Kernel};
 pub use gru::GruWeights;
 pub use layout::{Entry, Init, Layout, Weight, Weights};
@@ -46,6 +49,8 @@ pub struct Graph<'a> {
     /// Where each sequence begins, and where the last one ends.
     bounds: &'a [usize],
     dropout: Option<DropoutStream<'a>>,
+    /// Of each sequence, where times are known.
+    ages: Vec<Ages>,
     /// Uses of dropout so far.
     sites: u64,
     nodes: Vec<Node>,
@@ -109,9 +114,26 @@ impl<'a> Graph<'a> {
             weights,
             bounds,
             dropout,
+            ages: Vec::new(),
             sites: 0,
             nodes: Vec::new(),
         }
+    }
+
+    /// Tells when each row's item happened and when each row is asked what
+    /// follows, both ascending in a sequence: for biases by age.
+    ///
+    /// # Panics
+    /// When there is not one for each place.
+    pub fn set_times(&mut self, happened: &[i64], asked: &[i64]) {
+        assert_eq!(
+            [happened.len(), asked.len()],
+            [self.len(); 2],
+            "a time for each place"
+        );
+        let of =
+            |places: std::ops::Range<usize>| Ages::new(&happened[places.clone()], &asked[places]);
+        self.ages = self.sequences().map(of).collect();
     }
 
     /// Rows of all sequences.

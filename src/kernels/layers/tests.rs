@@ -133,7 +133,11 @@ fn relu_goes_back() {
 /// Queries, keys and values, each a linear layer of the input.
 fn attend(layout: &mut Layout, attend: Attend) -> impl Fn(&mut Graph<'_>, Var) -> Var + use<> {
     let qkv = ["q", "k", "v"].map(|name| layout.matrix(name, DIM, DIM));
+    // A third of an octave between two places.
+    let happened: Vec<i64> = (0..ROWS).map(|row| 1 << (row / 3)).collect();
+    let asked: Vec<i64> = happened.iter().map(|time| time + 7).collect();
     move |graph, x| {
+        graph.set_times(&happened, &asked);
         let qkv = qkv.map(|w| graph.linear(x, w, None));
         graph.attention(qkv, attend)
     }
@@ -145,8 +149,13 @@ fn attention_goes_back() {
         for pointwise in [false, true] {
             let mut layout = Layout::default();
             let bias = layout.table("bias", heads, 40, Init::Zeros);
+            let by_age = causal.then(|| layout.table("ages", heads, BUCKETS, Init::Zeros));
             let kernel = if pointwise {
-                Kernel::Silu { bias, length: 8.0 }
+                Kernel::Silu {
+                    bias,
+                    by_age,
+                    length: 8.0,
+                }
             } else {
                 Kernel::Softmax { dropout: 0.0 }
             };

@@ -11,6 +11,7 @@ pub use task::Batch;
 
 use crate::data::interactions::Interactions;
 use crate::device;
+use crate::footprint::{Footprint, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
 use crate::seed::Seed;
@@ -47,8 +48,15 @@ pub trait Network: Send + Sync {
     fn begin_epoch(&mut self, _: usize) {}
 }
 
+/// What to change where a model does not fit.
+const SMALLER: &str = "set a smaller training.batch_size, model.hidden_dim or model.latent_dim, or drop \
+                       rare items (data.clean.min_item_interactions)";
+
 /// An autoencoder by its parameters; this alone makes it a [`ModelSpec`].
 pub trait Spec: Send + Sync {
+    /// How many numbers the network has, for a catalog of that size.
+    fn num_weights(&self, num_items: usize) -> usize;
+
     /// To be trained, or without a seed all zero, to be loaded.
     fn network(
         &self,
@@ -69,6 +77,18 @@ impl<S: Spec> ModelSpec for S {
         ]
         .map(String::from)
         .to_vec()
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let floats = self.num_weights(work.train.num_items) as u64;
+        let batch = (work.training.batch_size as u64).min(work.users());
+        // Scores of a batch, their softmax, targets, and what autodiff keeps
+        // of each; and the gradients of the weights, twice while they are
+        // added to.
+        let step = 8 * 4 * batch * work.items() + 2 * 4 * floats;
+        let mut footprint = work.trained(floats, step, SMALLER);
+        footprint.fitting += 12 * work.pairs();
+        footprint
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -5,6 +5,7 @@ mod dense;
 mod local;
 
 use crate::event::{Event, Observer};
+use crate::footprint::{Footprint, Workload};
 use crate::linalg::{Sparse, Symmetric, ensure_fits};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::item_weights::ItemWeights;
@@ -15,6 +16,10 @@ use burn::tensor::Device;
 use dense::Dense;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
+
+/// What to change where a dense matrix does not fit.
+const FEWER_CANDIDATES: &str = "set model.candidates to solve each item on a few hundred others, or \
+                                model.top_weights to keep less";
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "ease",
@@ -82,8 +87,7 @@ impl Ease {
         ensure_fits(
             matrix + rest,
             &format!("a dense model of {num_items} items"),
-            "set model.candidates to solve each item on a few hundred others, or \
-             model.top_weights to keep less",
+            FEWER_CANDIDATES,
         )
     }
 
@@ -112,6 +116,38 @@ impl Ease {
 }
 
 impl ModelSpec for Ease {
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let items = work.items();
+        if self.candidates > 0 {
+            let system = (self.candidates * self.candidates) as u64 * 8;
+            let working = 16 * work.gram_entries() + work.threads as u64 * system;
+            return work.item_weights(
+                work.neighbor_entries(self.candidates),
+                working,
+                FEWER_CANDIDATES,
+            );
+        }
+        let matrix = Symmetric::bytes(work.train.num_items);
+        let kept = match self.top_weights {
+            0 => matrix,
+            top => items * (top as u64).min(items) * 8,
+        };
+        Footprint {
+            parameters: kept,
+            // Weights for the file, or what is left of the matrix while rows
+            // are cut out of it.
+            fitting: 2 * work.sparse()
+                + if self.top_weights > 0 {
+                    matrix + kept
+                } else {
+                    matrix
+                },
+            ranking: work.threads as u64 * items * 4 + work.tile(),
+            on_device: 0,
+            instead: FEWER_CANDIDATES,
+        }
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let train = context.data.train;
         let begun = Instant::now();
@@ -226,8 +262,8 @@ mod tests {
     fn assert_scores(model: &dyn Recommender, weights: &[f64]) {
         let histories: [&[u32]; 3] = [&[7, 299, 7, 40], &[], &[128]];
         let queries = histories.map(|history| Query {
-            user: None,
             history,
+            ..Query::default()
         });
         let mut scores = vec![f32::NAN; 3 * ITEMS];
         model.score(&queries, &mut scores).unwrap();
@@ -295,8 +331,8 @@ mod tests {
         let model = fit(&spec, &train);
         for history in [[0], [1]] {
             let query = Query {
-                user: None,
                 history: &history,
+                ..Query::default()
             };
             let mut row = vec![f32::NAN; ITEMS];
             model.score(&[query], &mut row).unwrap();

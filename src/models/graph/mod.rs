@@ -27,6 +27,7 @@ mod tensors;
 use super::ModelEntry;
 use super::embeddings::{self, Embeddings};
 use super::pairwise::Objective;
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
 use crate::losses::Loss;
@@ -264,6 +265,32 @@ impl ModelSpec for GraphModel {
         let mut unused = self.objective.unused_training_keys();
         unused.push("updates".into());
         unused
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let s = &self.settings;
+        let nodes = work.users() + work.items();
+        let floats = nodes * s.columns as u64;
+        // Of each view its layers, their sum and its gradient.
+        let views = if s.contrast.is_some() { 3 } else { 1 };
+        let passes = views * (s.layers as u64 + 2) * floats * 4;
+        let contrast = match s.contrast {
+            // Similarities of a batch's users and items, and their gradient.
+            Some(_) => 16 * (work.training.batch_size as u64).pow(2),
+            None => 0,
+        };
+        let catalog = match self.objective.loss {
+            // Scores of a batch, their softmax, and the gradients of both.
+            Loss::FullSoftmax => 16 * work.training.batch_size as u64 * work.items(),
+            _ => 0,
+        };
+        let passes = passes + catalog;
+        let graph = 2 * work.pairs() * 8 + nodes * 8;
+        let mut footprint = work.trained(floats, passes + contrast, SMALLER_EMBEDDINGS);
+        let examples = 16 * work.pairs();
+        footprint.fitting += graph + examples;
+        footprint.ranking += graph + examples + 2 * floats * 4;
+        footprint
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -21,6 +21,7 @@ mod task;
 
 use super::{ModelEntry, params};
 use crate::device;
+use crate::footprint::{Footprint, Workload};
 use crate::kernels::als::Settings;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
@@ -156,6 +157,14 @@ impl ModelSpec for Spec {
             "patience",
             "checkpoint_seconds",
         ])
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let dim = self.embedding_dim as u64;
+        // The pairs of both sides, and a system for each thread.
+        let pairs = 2 * work.sparse();
+        let systems = (1 + work.threads as u64) * dim * dim * 8;
+        work.closed_form((work.users() + work.items()) * dim, pairs + systems)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -15,6 +15,7 @@ use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective, PairNetwork};
 use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
@@ -327,6 +328,21 @@ impl Spec {
 impl ModelSpec for Spec {
     fn unused_training_keys(&self) -> Vec<String> {
         self.params.objective().unused_training_keys()
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let p = &self.params;
+        let mut columns = 0;
+        let mut wide = 0;
+        if self.kind.gmf {
+            columns += p.embedding_dim as u64;
+            wide += p.embedding_dim as u64;
+        }
+        if self.kind.mlp {
+            columns += p.mlp_embedding_dim as u64;
+            wide += 2 * p.mlp_embedding_dim as u64 + p.hidden.iter().sum::<usize>() as u64;
+        }
+        pairwise::footprint(work, columns, wide, p.loss)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -2,6 +2,7 @@
 
 use super::setup::Setup;
 use crate::data::interactions::Interactions;
+use crate::data::times::{Times, TimesView};
 use crate::ids::UserIdx;
 use crate::seed::{Rng, Seed};
 use std::ops::Range;
@@ -20,6 +21,8 @@ pub struct Window {
 pub struct Example<'a> {
     pub user: u32,
     pub items: &'a [u32],
+    /// When each of them happened, for models that want to know.
+    pub times: Option<TimesView<'a>>,
     /// The epoch's place of its first predicted item.
     pub place: u64,
 }
@@ -30,6 +33,7 @@ pub struct Example<'a> {
 /// model.
 pub struct Examples {
     items: Vec<u32>,
+    times: Option<Times>,
     windows: Vec<Window>,
     /// Items of a window that are not predicted: the first, in a causal model.
     given: usize,
@@ -67,6 +71,7 @@ impl Examples {
         let total = windows.iter().map(|w| w.len - given).sum();
         Self {
             items: train.items.clone(),
+            times: None,
             order: (0..windows.len() as u32).collect(),
             places: vec![0; windows.len()],
             windows,
@@ -74,6 +79,14 @@ impl Examples {
             total,
             negatives: Seed(0).stream("negatives"),
             masks: Seed(0).stream("masks"),
+        }
+    }
+
+    /// Lets each example tell the times of its items, too.
+    pub fn with_times(self, times: Times) -> Self {
+        Self {
+            times: Some(times),
+            ..self
         }
     }
 
@@ -101,9 +114,11 @@ impl Examples {
         let to = self.places.partition_point(|&p| p < places.end);
         (from..to).map(|at| {
             let window = self.windows[self.order[at] as usize];
+            let places = window.first..window.first + window.len;
             Example {
                 user: window.user,
-                items: &self.items[window.first..window.first + window.len],
+                times: self.times.as_ref().map(|t| t.view(places.clone())),
+                items: &self.items[places],
                 place: self.places[at] as u64,
             }
         })

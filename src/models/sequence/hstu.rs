@@ -6,14 +6,23 @@
 //! bias) / n`, `Y = norm(A V) * U` through a linear layer, plus `X`. `n` is
 //! `max_length`.
 //!
-//! Departures: the bias is that of places alone, since a query here is an
-//! order of items without times; the last rows are normalized by a layer norm
-//! where their code divides rows and items by their length.
+//! The bias is that of places and, as in their public code, of ages in
+//! buckets of `ln`. There a row knows when the next item happens, and when
+//! judged the moment of the request: `clock = "request"`. The default,
+//! `event`, measures ages from the row's own item, so that nothing of the
+//! future is known.
+//!
+//! Departures: a bias for each head, where their code shares one; the last
+//! rows are normalized by a layer norm where their code divides rows and items
+//! by their length.
 
 use super::Body;
+use super::part::Clock;
 use super::sasrec::{check_heads, layer_norm};
 use super::setup::{self, Setup, with_shared};
-use crate::kernels::layers::{Activation, Attend, Graph, Init, Kernel, Layout, Norm, Var, Weight};
+use crate::kernels::layers::{
+    Activation, Attend, BUCKETS, Graph, Init, Kernel, Layout, Norm, Var, Weight,
+};
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -24,9 +33,14 @@ pub const ENTRY: ModelEntry = ModelEntry {
               sequence",
     citation: "Zhai et al.: Actions Speak Louder than Words: Trillion-Parameter Sequential \
                Transducers for Generative Recommendations, ICML 2024",
-    params: &with_shared::<11>(&[
+    params: &with_shared::<12>(&[
         ("blocks", "units, one after the other"),
         ("heads", "attention heads, each of a multiple of 16 columns"),
+        (
+            "clock",
+            "ages of items count from: event (the row's own), request (the next one's, when judged the \
+             moment of the request, as in the public code), none (no bias by age)",
+        ),
     ]),
     gradient: true,
     defaults: setup::defaults::<Params>,
@@ -38,6 +52,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
 struct Params {
     blocks: usize,
     heads: usize,
+    clock: Clock,
 }
 
 impl Default for Params {
@@ -45,6 +60,7 @@ impl Default for Params {
         Self {
             blocks: 2,
             heads: 1,
+            clock: Clock::Event,
         }
     }
 }
@@ -56,6 +72,7 @@ fn check(params: &Params, setup: &Setup) -> Result<()> {
 
 struct Hstu {
     heads: usize,
+    clock: Clock,
     length: f32,
     dropout: f32,
     places: Weight,
@@ -68,6 +85,7 @@ struct Unit {
     /// Of queries, keys, values and gates.
     qkvu: [Weight; 4],
     bias: Weight,
+    by_age: Option<Weight>,
     after: Norm,
     output: Weight,
     output_bias: Weight,
@@ -85,6 +103,8 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
             before: layer_norm(layout, &name("before"), dim),
             qkvu: parts.map(|part| layout.matrix(&name(part), dim, dim)),
             bias: layout.table(&name("distance_bias"), shape.0, shape.1, init),
+            by_age: (params.clock != Clock::None)
+                .then(|| layout.table(&name("age_bias"), params.heads, BUCKETS, init)),
             after: layer_norm(layout, &name("after"), dim),
             output: layout.matrix(&name("output"), dim, dim),
             output_bias: layout.table(&name("output_bias"), 1, dim, Init::Zeros),
@@ -93,6 +113,7 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     Box::new(Hstu {
         units: (0..params.blocks).map(&mut unit).collect(),
         heads: params.heads,
+        clock: params.clock,
         length: setup.max_length as f32,
         dropout: setup.dropout as f32,
         places,
@@ -112,6 +133,7 @@ impl Hstu {
             causal: true,
             kernel: Kernel::Silu {
                 bias: unit.bias,
+                by_age: unit.by_age,
                 length: self.length,
             },
         };
@@ -132,5 +154,94 @@ impl Body for Hstu {
             x = self.unit(graph, unit, x);
         }
         graph.norm(x, self.last)
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::interactions::Interactions;
+    use crate::data::times::Times;
+    use crate::event::Silent;
+    use crate::model::{FitContext, ModelData, Query, Recommender};
+    use crate::models;
+    use crate::seed::Seed;
+    use crate::training::MemorySink;
+    use burn::tensor::Device;
+
+    const ITEMS: usize = 8;
+
+    fn log(timed: bool) -> Interactions {
+        let users = 12;
+        let items = (0..users * 6).map(|i| (i * 5 % ITEMS as i64) as u32);
+        Interactions {
+            offsets: (0..=users as usize).map(|u| u * 6).collect(),
+            items: items.collect(),
+            timestamps: timed.then(|| (0..users * 6).map(|i| i * i * 40).collect()),
+            num_items: ITEMS,
+            ..Interactions::default()
+        }
+    }
+
+    fn fit(clock: &str, train: &Interactions) -> Result<Box<dyn Recommender>> {
+        let table =
+            format!("clock = '{clock}'\nembedding_dim = 16\nmax_length = 6\ninit_deviation = 0.5");
+        let spec = models::build("hstu", toml::from_str(&table).unwrap()).unwrap();
+        let data = ModelData {
+            train,
+            user_features: None,
+            item_features: None,
+        };
+        let fitted = spec.fit(FitContext {
+            data,
+            training: &toml::from_str("epochs = 2\nlearning_rate = 0.05").unwrap(),
+            device: &Device::flex(),
+            seed: Seed(3),
+            observer: &mut Silent,
+            validate: None,
+            checkpoints: &mut MemorySink::default(),
+        })?;
+        Ok(fitted.model)
+    }
+
+    fn scores(model: &dyn Recommender, times: [i64; 3], at: i64) -> Vec<f32> {
+        let times = Times::from(times.to_vec());
+        let query = Query {
+            history: &[1, 4, 6],
+            times: Some(times.view(0..3)),
+            at: Some(at),
+            ..Query::default()
+        };
+        let mut scores = vec![0.0; ITEMS];
+        model.score(&[query], &mut scores).unwrap();
+        scores
+    }
+
+    #[test]
+    fn only_one_clock_knows_the_request() {
+        for (clock, by_age, by_request) in [
+            ("request", true, true),
+            ("event", true, false),
+            ("none", false, false),
+        ] {
+            let model = fit(clock, &log(true)).unwrap();
+            let first = scores(&*model, [0, 50, 900], 1000);
+            assert_eq!(model.knows_request_time(), by_request, "{clock}");
+            let later = scores(&*model, [0, 50, 900], 90_000);
+            assert_eq!(first != later, by_request, "{clock}");
+            let other = scores(&*model, [0, 890, 900], 1000);
+            assert_eq!(first != other, by_age, "{clock}");
+        }
+    }
+
+    #[test]
+    fn ages_need_timestamps() {
+        let error = fit("event", &log(false)).err().unwrap().to_string();
+        assert!(error.contains("model.clock"), "{error}");
+        assert!(fit("none", &log(false)).is_ok());
     }
 }

@@ -28,6 +28,7 @@ mod updates;
 
 use crate::data::interactions::Interactions;
 use crate::device;
+use crate::footprint::{Footprint, Workload};
 use crate::kernels::layers::{Graph, Layout, Var};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::seed::Seed;
@@ -36,9 +37,14 @@ use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use network::Network;
+use part::Clock;
 use recommender::SequenceRecommender;
-use setup::Setup;
+use setup::{SequenceLoss, Setup};
 use task::SequenceTask;
+
+/// What to change where a model does not fit.
+const SHORTER: &str = "set a smaller model.embedding_dim or model.max_length, or a loss with sampled \
+                       negatives, or drop rare items (data.clean.min_item_interactions)";
 
 /// What is a model's own.
 pub trait Body: Send + Sync {
@@ -57,6 +63,11 @@ pub trait Body: Send + Sync {
     /// every place.
     fn cloze(&self) -> Option<f64> {
         None
+    }
+
+    /// Which times it wants in [`Graph::set_times`].
+    fn clock(&self) -> Clock {
+        Clock::None
     }
 }
 
@@ -97,6 +108,30 @@ impl Spec {
 impl ModelSpec for Spec {
     fn unused_training_keys(&self) -> Vec<String> {
         self.setup.unused_training_keys()
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let mut layout = Layout::default();
+        let body = (self.body)(&self.setup, &mut layout);
+        let dim = self.setup.embedding_dim as u64;
+        let table = work.items() * dim * 4;
+        let floats = work.items() * dim + layout.floats();
+        // Gradients of parts of a step, one for each place of a sum.
+        let gradients = table + 4 * layout.floats();
+        let segments = gradients * step::segments(gradients as usize) as u64 + gradients;
+        let rows = (body.rows() + self.setup.max_length) as u64;
+        let threads = work.threads as u64;
+        // About thirty rows of a block's layers for each place.
+        let graphs = threads * rows * dim * 4 * 30 * layout.entries.len() as u64 / 8;
+        let scores = match self.setup.loss {
+            SequenceLoss::CrossEntropy => table + threads * rows * work.items() * 4,
+            _ => threads * rows * (1 + work.training.negatives as u64) * dim * 4,
+        };
+        let mut footprint = work.trained(floats, segments + graphs + scores, SHORTER);
+        let histories = 12 * work.pairs();
+        footprint.fitting += histories;
+        footprint.ranking += histories;
+        footprint
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

@@ -1,6 +1,7 @@
 //! Serving from histories.
 
 use super::network::{Host, Network};
+use super::part::{Clock, RowTimes};
 use crate::kernels::layers::Graph;
 use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat};
 use crate::kernels::table::Table;
@@ -61,11 +62,15 @@ impl SequenceRecommender {
     fn rows(&self, host: &Host, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
         let width = host.items.per_row();
         let (mut inputs, mut bounds, mut filled) = (Vec::new(), vec![0], Vec::new());
+        let (clock, mut times) = (self.network.body.clock(), RowTimes::default());
         for (place, query) in queries.iter().enumerate() {
             let (newest, mask) = self.read(query)?;
             if !newest.is_empty() {
                 inputs.extend_from_slice(newest);
                 inputs.extend(mask);
+                if clock != Clock::None {
+                    times_of(query, newest.len(), clock, &mut times);
+                }
                 bounds.push(inputs.len());
                 filled.push(place);
             }
@@ -75,6 +80,9 @@ impl SequenceRecommender {
             return Ok(last);
         }
         let mut graph = Graph::new(&host.weights, &bounds, None);
+        if clock != Clock::None {
+            graph.set_times(&times.happened, &times.asked);
+        }
         let rows = inputs.iter().flat_map(|&item| host.items.row(item));
         let items = graph.input(rows.copied().collect(), width);
         let hidden = self.network.body.forward(&mut graph, items);
@@ -107,6 +115,10 @@ impl SequenceRecommender {
 impl Recommender for SequenceRecommender {
     fn num_items(&self) -> usize {
         self.network.num_items
+    }
+
+    fn knows_request_time(&self) -> bool {
+        self.network.body.clock() == Clock::Request
     }
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
@@ -143,6 +155,15 @@ impl Recommender for SequenceRecommender {
             param.store(&mut weights, "")?;
         }
         Ok(weights)
+    }
+}
+
+/// Times of a query's newest items. A history without times counts as if it
+/// had happened at once.
+fn times_of(query: &Query<'_>, len: usize, clock: Clock, to: &mut RowTimes) {
+    match query.times {
+        Some(times) => to.push(times.newest(len).iter(), query.at, clock),
+        None => to.push(std::iter::repeat_n(0, len), None, clock),
     }
 }
 

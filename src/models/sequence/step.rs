@@ -66,6 +66,11 @@ pub struct Negatives<'a> {
     pub log_expected: Option<&'a [f32]>,
 }
 
+/// Parts of a step, where each has gradients of so many bytes.
+pub fn segments(bytes: usize) -> usize {
+    (SEGMENT_BYTES / bytes.max(1)).clamp(1, SEGMENTS)
+}
+
 impl Trainer {
     /// Takes weights and states over.
     ///
@@ -102,7 +107,7 @@ impl Trainer {
             dense: vec![Lane::ZERO; len],
         };
         Ok(Self {
-            segments: vec![segment; (SEGMENT_BYTES / bytes).clamp(1, SEGMENTS)],
+            segments: vec![segment; segments(bytes)],
             item_sum: RowGradients::zeros(rows, width),
             dense_sum: vec![Lane::ZERO; len],
             transposed: Vec::new(),
@@ -163,6 +168,9 @@ impl Trainer {
             graph: number as u64,
         };
         let mut graph = Graph::new(&self.weights, &part.bounds, Some(dropout));
+        if let Some(times) = &part.times {
+            graph.set_times(&times.happened, &times.asked);
+        }
         let rows = part.inputs.iter().flat_map(|&item| items.row(item));
         let input = graph.input(rows.copied().collect(), width);
         let last = step.body.forward(&mut graph, input);

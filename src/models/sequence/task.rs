@@ -1,7 +1,7 @@
 //! A model of sequences in training.
 
 use super::examples::Examples;
-use super::part::Part;
+use super::part::{Clock, Part};
 use super::recommender::SequenceRecommender;
 use super::setup::SequenceLoss;
 use super::step::{Negatives, Step, Trainer};
@@ -13,7 +13,7 @@ use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
 use crate::tape::{Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,7 +41,14 @@ impl<'a> SequenceTask<'a> {
     ) -> Result<Self> {
         let network = &recommender.network;
         let given = usize::from(network.body.cloze().is_none());
-        let examples = Examples::new(train, &network.setup, given);
+        let mut examples = Examples::new(train, &network.setup, given);
+        if network.body.clock() != Clock::None {
+            let times = train.timestamps.clone();
+            examples = examples.with_times(times.context(
+                "the data have no timestamps, which the bias of ages is made of; set \
+                 `model.clock = \"none\"`",
+            )?);
+        }
         ensure!(
             examples.len() > 0,
             "no user has two training interactions, so there are no sequences to learn from"
@@ -80,7 +87,7 @@ impl<'a> SequenceTask<'a> {
         let mut part = Part::default();
         for example in self.examples.step(places) {
             match network.body.cloze() {
-                None => part.push_next(&example),
+                None => part.push_next(&example, network.body.clock()),
                 Some(share) => {
                     let mask = network.num_items as u32;
                     part.push_masked(&example, share, mask, &self.examples.masks);

@@ -3,7 +3,7 @@
 
 use super::examples::Examples;
 use super::network::Network;
-use super::part::Part;
+use super::part::{Clock, Part};
 use super::recommender::SequenceRecommender;
 use super::sasrec;
 use super::setup::{SequenceLoss, Setup};
@@ -225,7 +225,9 @@ fn step(network: &mut Network) -> (f64, Plain) {
     let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
     let examples = Examples::new(&log(), &setup(), 1);
     let mut part = Part::default();
-    examples.step(0..1).for_each(|e| part.push_next(&e));
+    examples
+        .step(0..1)
+        .for_each(|e| part.push_next(&e, Clock::None));
     // Before an epoch begins, all windows stand at place 0.
     assert_eq!(part.predictions(), 10);
     let parts = [part];
@@ -288,8 +290,8 @@ fn the_newest_items_are_served_by_the_formula() {
     let model = SequenceRecommender::new(network);
     let history = &log().items[..9];
     let query = Query {
-        user: None,
         history,
+        ..Query::default()
     };
     let mut scores = vec![0.0; ITEMS];
     model.score(&[query], &mut scores).unwrap();

@@ -24,6 +24,7 @@ mod task;
 use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
 use crate::device;
+use crate::footprint::{Footprint, Workload};
 use crate::kernels::svdpp::{Factors, Rated};
 use crate::kernels::table::Table;
 use crate::linalg::Sparse;
@@ -167,6 +168,13 @@ impl ModelSpec for Spec {
             "decay_factor",
             "normalize_ratings",
         ])
+    }
+
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let dim = self.embedding_dim as u64;
+        let rows = work.users() + 2 * work.items();
+        let ratings = 3 * work.sparse();
+        work.closed_form(rows * dim + work.users() + work.items(), ratings)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {

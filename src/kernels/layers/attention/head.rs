@@ -3,6 +3,7 @@
 use super::Attend;
 use crate::kernels::gemm::{Left, Right, Size, To};
 use crate::kernels::layers::Product;
+use crate::kernels::layers::ages::Ages;
 use crate::kernels::simd::{self, Lane, WIDTH, flat, flat_mut};
 use std::ops::Range;
 
@@ -58,6 +59,24 @@ impl Head {
         for (place, row) in slopes.chunks_exact(self.lanes()).enumerate() {
             for (key, slope) in flat(row)[..self.keys(place)].iter().enumerate() {
                 to[place.abs_diff(key)] += slope;
+            }
+        }
+    }
+
+    /// Adds the bias of each key's age, under a causal mask.
+    pub fn add_ages(&self, weights: &mut [Lane], ages: &Ages, bias: &[f32]) {
+        for (place, row) in weights.chunks_exact_mut(self.lanes()).enumerate() {
+            for (weight, &bucket) in flat_mut(row).iter_mut().zip(ages.row(place)) {
+                *weight += bias[usize::from(bucket)];
+            }
+        }
+    }
+
+    /// The way back of [`Self::add_ages`].
+    pub fn add_age_slopes(&self, slopes: &[Lane], ages: &Ages, to: &mut [f32]) {
+        for (place, row) in slopes.chunks_exact(self.lanes()).enumerate() {
+            for (slope, &bucket) in flat(row).iter().zip(ages.row(place)) {
+                to[usize::from(bucket)] += slope;
             }
         }
     }

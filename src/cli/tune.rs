@@ -1,0 +1,365 @@
+//! `recsys tune`
+
+mod summary;
+
+use super::interrupt::{EXIT_STATUS, Interrupt};
+use super::open::say_device;
+use super::output;
+use super::progress::Progress;
+use super::train;
+use crate::config::Config;
+use crate::data::dataset::Dataset;
+use crate::device::{self, DeviceChoice};
+use crate::event::Silent;
+use crate::fsio;
+use crate::pipeline;
+use crate::report::{DataSummary, EvaluatedPart, Report, UserScores};
+use crate::run_dir::{RunDir, default_path};
+use crate::search::{Bench, Budget, Log, Search, Trial};
+use crate::seed::Seed;
+use crate::stats;
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Find better settings, by trials that are judged on the validation part alone.
+///
+/// The space is [tune.space] of the config, or what is usual for its model. The first trial is the
+/// config as it stands. At the end the best config is trained and judged on the test part, once.
+/// Ctrl-C stops; `--resume` goes on with the trial that was under way.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  recsys tune --config configs/ml-100k/ease.toml
+  recsys tune --config configs/ml-100k/mf_bpr.toml --trials 50 --output runs/tuned
+  recsys tune --config a.toml --config b.toml --minutes 10    the same budget for each
+  recsys tune --resume runs/tuned
+
+A config may say where to look, how long and how:
+  [tune]
+  trials = 30            # the config's own settings first
+  random_trials = 8      # then drawn at random, then by the estimates (TPE)
+  prune = \"median\"       # or \"never\"; not before prune_after = 5 validations
+  [tune.space]
+  model.embedding_dim = { int = [16, 256], log = true }
+  training.learning_rate = { float = [1e-4, 1e-1], log = true }
+  model.loss = { choice = [\"bpr\", \"softmax\"] }
+
+The folder holds, for each config, trials.jsonl, best.toml (for `recsys train --config`) and the run
+best/, and search.html, a page with the trials as plots.")]
+pub struct Args {
+    /// A config to tune; repeatable.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
+    config: Vec<PathBuf>,
+    /// Overrides a key of every config; repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Trials for each config; default: `tune.trials`, 30.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    trials: Option<u64>,
+    /// Minutes of trials for each config, after which no other trial begins.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Trials at a time: helps where a single one leaves cores idle.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: u64,
+    /// Where to compute; default: as each config says.
+    #[arg(short, long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+    /// The folder to make; default: runs/tune-<config>-<time>-<id>.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Go on with a search that was interrupted or killed.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "output", "trials", "minutes", "jobs"])]
+    resume: Option<PathBuf>,
+}
+
+/// What makes a folder a search that can go on: `tune.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plan {
+    configs: Vec<Planned>,
+    trials: Option<usize>,
+    minutes: Option<f64>,
+    jobs: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Planned {
+    /// Of its folder.
+    name: String,
+    /// Where the config came from, and relative paths in it start.
+    path: PathBuf,
+}
+
+const PLAN: &str = "tune.json";
+
+/// With the overrides, and with every default filled in: the file that it came
+/// from may change before a search goes on.
+const CONFIG: &str = "config.toml";
+
+/// Validation scores of users by the config as it stands.
+const CONFIGURED: &str = "configured.parquet";
+
+/// What a search of one config came to.
+struct Outcome {
+    name: String,
+    config: Config,
+    budget: Budget,
+    log: Log,
+    report: Report,
+    gain: Option<Gain>,
+}
+
+/// Of the best over the config as it stands, a user on validation.
+struct Gain {
+    mean: f64,
+    interval: [f64; 2],
+}
+
+pub fn run(args: &Args, quiet: bool) -> Result<u8> {
+    let interrupt = Interrupt::default();
+    let (folder, plan) = match &args.resume {
+        Some(folder) => (folder.clone(), read_plan(folder)?),
+        None => begin(args)?,
+    };
+    interrupt.listen();
+    let mut outcomes = Vec::new();
+    for planned in &plan.configs {
+        let job = Job {
+            folder: folder.join(&planned.name),
+            planned,
+            plan: &plan,
+            device: args.device,
+            quiet,
+            interrupt: &interrupt,
+        };
+        let Some(outcome) = job.run()? else {
+            output::note(&format!(
+                "interrupted; go on with `recsys tune --resume {}`",
+                folder.display()
+            ));
+            return Ok(EXIT_STATUS);
+        };
+        outcomes.push(outcome);
+    }
+    summary::write_page(&folder, &outcomes)?;
+    output::print(&summary::text(&folder, &outcomes))?;
+    Ok(0)
+}
+
+fn read_plan(folder: &Path) -> Result<Plan> {
+    let path = folder.join(PLAN);
+    ensure!(
+        path.is_file(),
+        "{} holds no search: it has no {PLAN}",
+        folder.display()
+    );
+    serde_json::from_str(&fsio::read_text(&path)?)
+        .with_context(|| format!("{} is damaged", path.display()))
+}
+
+/// Checks every config, then makes the folder.
+fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
+    let first = args.config.first().context("--config is needed")?;
+    let mut plan = Plan {
+        configs: Vec::new(),
+        trials: args.trials.map(|t| t as usize),
+        minutes: args.minutes,
+        jobs: args.jobs as usize,
+    };
+    ensure!(
+        args.minutes.is_none_or(|m| m > 0.0),
+        "--minutes must be above 0"
+    );
+    let mut configs = Vec::new();
+    for path in &args.config {
+        let config = Config::load(path, &args.set)?;
+        Search::new(&config, plan.budget(&config)).with_context(|| path.display().to_string())?;
+        configs.push(config.to_toml()?);
+        let stem = path
+            .file_stem()
+            .map_or_else(|| "config".into(), |s| s.to_string_lossy());
+        let same = plan
+            .configs
+            .iter()
+            .filter(|c| c.path.file_stem() == path.file_stem());
+        let name = match same.count() {
+            0 => stem.to_string(),
+            n => format!("{stem}-{}", n + 1),
+        };
+        plan.configs.push(Planned {
+            name,
+            path: path.clone(),
+        });
+    }
+    let folder = args.output.clone().unwrap_or_else(|| {
+        let stem = first.file_stem().unwrap_or_default().to_string_lossy();
+        default_path(Path::new(&format!("tune-{stem}")))
+    });
+    if folder.join(PLAN).is_file() {
+        bail!(
+            "{0} already holds a search; choose another --output, or go on with `recsys tune \
+             --resume {0}`",
+            folder.display()
+        );
+    }
+    let empty = std::fs::read_dir(&folder).map_or(!folder.exists(), |mut d| d.next().is_none());
+    ensure!(
+        empty,
+        "{} is not empty; choose another --output",
+        folder.display()
+    );
+    for (planned, config) in plan.configs.iter().zip(configs) {
+        let place = folder.join(&planned.name);
+        std::fs::create_dir_all(&place)
+            .with_context(|| format!("cannot make {}", place.display()))?;
+        fsio::write_atomic_bytes(&place.join(CONFIG), config.as_bytes())?;
+    }
+    let text = serde_json::to_string_pretty(&plan).context("cannot write the plan")?;
+    fsio::write_atomic_bytes(&folder.join(PLAN), text.as_bytes())?;
+    Ok((folder, plan))
+}
+
+impl Plan {
+    fn budget(&self, config: &Config) -> Budget {
+        let configured = config.tune.clone().unwrap_or_default().trials;
+        Budget {
+            trials: self.trials.unwrap_or(configured),
+            seconds: self.minutes.map(|m| 60.0 * m),
+            jobs: self.jobs,
+        }
+    }
+}
+
+/// The search of one config, and the training of its best.
+struct Job<'a> {
+    folder: PathBuf,
+    planned: &'a Planned,
+    plan: &'a Plan,
+    device: Option<DeviceChoice>,
+    quiet: bool,
+    interrupt: &'a Interrupt,
+}
+
+impl Job<'_> {
+    /// `None` when the person stopped it.
+    fn run(&self) -> Result<Option<Outcome>> {
+        let mut config = Config::load(&self.folder.join(CONFIG), &[])?;
+        config.device = self.device.unwrap_or(config.device);
+        let budget = self.plan.budget(&config);
+        let mut log = Log::open(&self.folder.join("trials.jsonl"))?;
+        let mut progress = Progress::new(self.quiet, self.interrupt.clone());
+        progress.say(&format!(
+            "tuning {} ({})",
+            self.planned.name, config.model.name
+        ));
+        if !self.search(&config, budget, &mut log, &mut progress)? {
+            return Ok(None);
+        }
+        let search = Search::new(&config, budget)?;
+        let best = search.best(log.trials());
+        let best = best.context("no trial came to its end; look at trials.jsonl for why")?;
+        let best_config = search.config_of(&best.settings)?;
+        self.write_best(&best_config, best, log.trials().len())?;
+        let Some(report) = self.train(best_config, &mut progress)? else {
+            return Ok(None);
+        };
+        Ok(Some(Outcome {
+            name: self.planned.name.clone(),
+            gain: self.gain(&config.training.validation_metric)?,
+            config,
+            budget,
+            log,
+            report,
+        }))
+    }
+
+    fn search(
+        &self,
+        config: &Config,
+        budget: Budget,
+        log: &mut Log,
+        progress: &mut Progress,
+    ) -> Result<bool> {
+        let device = device::resolve(config.device)?;
+        let dataset: Dataset = pipeline::read(config, &self.planned.path, progress)?;
+        let summary = DataSummary::from(&dataset);
+        let data = pipeline::divide(config, dataset)?;
+        train::say_data(&summary, &data, progress);
+        say_device(&device, self.quiet);
+        if !log.trials().is_empty() {
+            progress.say(&format!("{} trials are done already", log.trials().len()));
+        }
+        let stop = || self.interrupt.requested();
+        let bench = Bench {
+            data: &data,
+            device: &device,
+            stop: &stop,
+        };
+        if !Search::new(config, budget)?.run(bench, log, progress)? {
+            return Ok(false);
+        }
+        let path = self.folder.join(CONFIGURED);
+        if !path.exists() {
+            progress.say("the config as it stands once more, for its scores of users");
+            pipeline::validation_scores(config, &data, &device, &mut Silent)?.write(&path)?;
+        }
+        Ok(true)
+    }
+
+    /// By a paired bootstrap over users; `None` for a metric without a value
+    /// a user.
+    fn gain(&self, metric: &str) -> Result<Option<Gain>> {
+        let run = RunDir::open(&self.folder.join("best"))?;
+        let best = UserScores::read(&run.scores_path(EvaluatedPart::Validation, None))?;
+        let configured = UserScores::read(&self.folder.join(CONFIGURED))?;
+        let (Some(best_values), Some(values)) = (best.get(metric), configured.get(metric)) else {
+            return Ok(None);
+        };
+        ensure!(
+            best.users == configured.users,
+            "{} does not belong to {}",
+            self.folder.join(CONFIGURED).display(),
+            run.path().display()
+        );
+        let pairs = best_values.iter().zip(values);
+        let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+        Ok(Some(Gain {
+            mean: stats::mean(&differences),
+            interval: stats::mean_intervals(&[&differences], Seed(0))[0],
+        }))
+    }
+
+    fn write_best(&self, config: &Config, best: &Trial, trials: usize) -> Result<()> {
+        let head = format!(
+            "# Trial {} of {trials} by `recsys tune --config {}`: validation {} {:.4}\n\n",
+            best.number + 1,
+            self.planned.path.display(),
+            config.training.validation_metric,
+            best.value.unwrap_or(f64::NAN)
+        );
+        let text = head + &config.to_toml()?;
+        fsio::write_atomic_bytes(&self.folder.join("best.toml"), text.as_bytes())
+    }
+
+    /// The only time that anything is judged on the test part.
+    fn train(&self, config: Config, progress: &mut Progress) -> Result<Option<Report>> {
+        let path = self.folder.join("best");
+        progress.say("training with the best settings");
+        let how = train::How {
+            device: self.device,
+            preflight: true,
+            quiet: self.quiet,
+        };
+        let job = if RunDir::is_at(&path) {
+            train::resume(how, &path)?
+        } else {
+            let from = &self.planned.path;
+            Some(train::start(how, config, from, &path, progress)?)
+        };
+        match job {
+            Some(job) => train::train(job, progress, self.interrupt),
+            None => RunDir::open(&path)?.report().map(Some),
+        }
+    }
+}
