@@ -168,7 +168,8 @@ fn plain(
         let node = |item: &u32| USERS + *item as usize;
         let scores = items.iter().map(|item| {
             let (u, i) = (&finals[user], &finals[node(item)]);
-            let lengths = (dot(u, u) * dot(i, i)).sqrt();
+            // An item without interactions has no layers.
+            let lengths = (dot(u, u) * dot(i, i)).sqrt().max(1e-30);
             dot(u, i) / if settings.cosine { lengths } else { 1.0 }
         });
         loss += plain_loss(goal, &scores.collect::<Vec<_>>()) / 5.0;
