@@ -161,8 +161,8 @@ impl Trainable for PairTask<'_> {
         })?;
         ensure!(
             self.fused.is_some() || self.config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` and \
-             with a loss of an example's own items; use `rows`"
+            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
+             and the keys for embeddings (`l1`, ...), with a loss of an example's own items; use `rows`"
         );
         Ok(self.fused.is_some())
     }
