@@ -211,6 +211,18 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
         footprint
     }
 
+    fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = vec!["normalize_ratings"];
+        let loss = self.common.loss;
+        if loss == Loss::Clicks {
+            unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
+        }
+        if !matches!(loss, Loss::Bce | Loss::Softmax) {
+            unused.push("label_smoothing");
+        }
+        unused.into_iter().map(String::from).collect()
+    }
+
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (config, loss) = (context.training, self.common.loss);
         check_training(loss, config)?;
