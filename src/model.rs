@@ -287,6 +287,12 @@ pub trait ModelSpec: Send + Sync {
     /// Data that the model cannot use, NaN losses, a failing checkpoint.
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted>;
 
+    /// Keys of `[training]` that change nothing for this model with these
+    /// parameters, where it is trained in epochs.
+    fn unused_training_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the fitted model again from its weights.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ pub mod bspm;
 pub mod dcn_v2;
 pub mod deep_fm;
 pub mod ease;
+mod embeddings;
 mod features;
 pub mod fm;
 pub mod gf_cf;

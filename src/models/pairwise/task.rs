@@ -83,6 +83,22 @@ impl PairTask<'_> {
             penalty,
         )
     }
+
+    fn over_catalog(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
+        let network = &self.recommender.network;
+        let (scores, penalty) = network
+            .catalog_scores(tape, users, items)
+            .expect("checked when the model was built");
+        let scores = scores / self.objective.temperature;
+        let smoothing = self.config.label_smoothing;
+        let positives = tape.ints(items);
+        (losses::full_softmax(scores, positives, smoothing), penalty)
+    }
 }
 
 impl Trainable for PairTask<'_> {
@@ -113,7 +129,11 @@ impl Trainable for PairTask<'_> {
                 let (users, items) = self.examples.pairs(places);
                 self.in_batch(tape, &users, &items)
             }
-            sampled => {
+            Loss::FullSoftmax => {
+                let (users, items) = self.examples.pairs(places);
+                self.over_catalog(tape, &users, &items)
+            }
+            _ => {
                 let mut users = vec![0; places.len()];
                 let mut all = vec![0; places.len() * self.examples.width()];
                 self.examples.fill(places, &mut users, &mut all);
@@ -121,12 +141,7 @@ impl Trainable for PairTask<'_> {
                     all = self.keep_hardest(&users, &all)?;
                 }
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
-                let loss = match sampled {
-                    Loss::Bce => losses::bce(scores, smoothing),
-                    Loss::Bpr => losses::bpr(scores),
-                    _ => losses::softmax(scores / self.objective.temperature, smoothing),
-                };
-                (loss, penalty)
+                (self.objective.sampled(scores, smoothing), penalty)
             }
         };
         Ok(match penalty {
@@ -146,8 +161,8 @@ impl Trainable for PairTask<'_> {
         })?;
         ensure!(
             self.fused.is_some() || self.config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, with a loss other \
-             than in_batch_softmax; use `rows`"
+            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
+             and the keys for embeddings (`l1`, ...), with a loss of an example's own items; use `rows`"
         );
         Ok(self.fused.is_some())
     }
