@@ -308,9 +308,16 @@ impl RunDir {
     /// # Errors
     /// Missing or damaged.
     pub fn report(&self) -> Result<Report> {
-        let path = self.path.join(REPORT);
-        serde_json::from_str(&fsio::read_text(&path)?)
-            .with_context(|| format!("{} is damaged", path.display()))
+        serde_json::from_str(&self.report_text()?)
+            .with_context(|| format!("{} is damaged", self.path.join(REPORT).display()))
+    }
+
+    /// The same as it was written.
+    ///
+    /// # Errors
+    /// Missing.
+    pub fn report_text(&self) -> Result<String> {
+        fsio::read_text(&self.path.join(REPORT))
     }
 
     /// The checkpoints and the metrics history.
