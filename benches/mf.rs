@@ -60,7 +60,10 @@ fn step_by_items(bencher: Bencher, num_items: usize) {
     let settings = Settings {
         goal: Goal::Bpr,
         hardest_negative: false,
-        rows: Rows { bias: None },
+        rows: Rows {
+            bias: None,
+            cosine: false,
+        },
         user_regularization: 0.005,
         item_regularization: 0.005,
         gradient_clip: 0.0,

@@ -5,8 +5,8 @@
     venv/bin/pip install ranx==0.3.21 scikit-learn==1.9.1 numpy==2.4.6
     venv/bin/python scripts/golden_metrics.py tests/golden_metrics.json
 
-Recall, precision, hit rate, NDCG and MRR are ranx's; NDCG is checked against scikit-learn's. AUC, RMSE and
-MAE are scikit-learn's. MAP is ranx's average precision with |T| replaced by min(k, |T|), the divisor of our
+Recall, precision, hit rate, NDCG and MRR are ranx's; NDCG is checked against scikit-learn's. AUC, RMSE,
+MAE and the metrics of clicks (ratings from 4 on; scores less 2 as log-odds) are scikit-learn's. MAP is ranx's average precision with |T| replaced by min(k, |T|), the divisor of our
 definition; ranx divides by |T|. Coverage, Gini, novelty and ARP have no such tool: they are written out from
 their definitions on ranx's lists, the Gini coefficient as the mean absolute difference over all pairs.
 """
@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 import ranx
-from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error, roc_auc_score
+from sklearn.metrics import log_loss, mean_absolute_error, ndcg_score, root_mean_squared_error, roc_auc_score
 
 USERS, ITEMS, CUTOFFS = 30, 60, (1, 5, 10, 20)
 
@@ -84,6 +84,18 @@ def score_metrics(run, held, scores, ratings):
     }
 
 
+def click_metrics(scores, seen, held, ratings, cold_below=3):
+    rows = [(user, item, rating) for user in range(USERS) for item, rating in zip(held[user], ratings[user])]
+    count = [sum(item in row for row in seen) for item in range(ITEMS)]
+    values = {}
+    for prefix, kept in (("", rows), ("cold_", [row for row in rows if count[row[1]] < cold_below])):
+        clicked = [rating >= 4 for _, _, rating in kept]
+        odds = np.array([scores[user, item] - 2 for user, item, _ in kept])
+        values[f"{prefix}click_auc"] = float(roc_auc_score(clicked, odds))
+        values[f"{prefix}log_loss"] = float(log_loss(clicked, 1 / (1 + np.exp(-odds))))
+    return {"threshold": 4, "shift": 2, "cold_below": cold_below, "metrics": values}
+
+
 def exposure_metrics(run, seen):
     popularity = [sum(item in row for row in seen) for item in range(ITEMS)]
     interactions = sum(popularity)
@@ -113,6 +125,7 @@ def main():
         "held_out": held,
         "ratings": ratings,
         "metrics": values,
+        "clicks": click_metrics(scores, seen, held, ratings),
         "per_user": {"ndcg@10": per_user["ndcg@10"], "map@5": per_user["map@5"]},
     }
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items())

@@ -3,9 +3,11 @@
 use crate::data::interactions::Interactions;
 use crate::device::{Family, family};
 use crate::optim::num_states;
-use crate::ranking::TILE_BYTES;
 use crate::training::TrainingConfig;
 use burn::tensor::Device;
+
+/// Memory for the scores of the users that are ranked at a time.
+pub const TILE_BYTES: usize = 64 << 20;
 
 /// Bytes of a number.
 const FLOAT: u64 = 4;

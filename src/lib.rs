@@ -15,8 +15,7 @@
 //! | [`metrics`], [`losses`], [`stats`] | a registry with one file a metric; losses as pure tensor functions; paired tests over users |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
-//! | [`footprint`] | how much memory a model will take |
-//! | [`model`], [`training`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume |
+//! | [`model`], [`training`], [`footprint`] | the contracts `Recommender`, `ModelSpec`, `Query`; the one epoch loop behind them, early stopping, checkpoints, resume; how much memory a model will take |
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`page`], [`evaluation`], [`report`] | pages of one file; model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |

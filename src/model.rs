@@ -26,6 +26,9 @@ pub struct Query<'a> {
     /// Unix seconds of the request, where they are known. For models that say
     /// so: others would see how far the future is.
     pub at: Option<i64>,
+    /// Whose features count: also a user without training interactions has
+    /// some. Absent for a history without a user.
+    pub profile: Option<UserIdx>,
 }
 
 impl Query<'_> {
@@ -93,6 +96,12 @@ pub trait Recommender: Send + Sync {
     /// Whether scores are ratings on the scale of the data, so that RMSE and
     /// MAE mean something.
     fn predicts_ratings(&self) -> bool {
+        false
+    }
+
+    /// Whether scores are log-odds of a click, so that log loss means
+    /// something.
+    fn predicts_clicks(&self) -> bool {
         false
     }
 
@@ -277,6 +286,12 @@ pub trait ModelSpec: Send + Sync {
     /// # Errors
     /// Data that the model cannot use, NaN losses, a failing checkpoint.
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted>;
+
+    /// Keys of `[training]` that change nothing for this model with these
+    /// parameters, where it is trained in epochs.
+    fn unused_training_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Makes the fitted model again from its weights.
     ///

@@ -16,6 +16,8 @@ pub struct Param {
     name: String,
     /// Absent only while an update is in flight.
     value: Option<Tensor<2>>,
+    /// The largest length of a row; 0 for none.
+    max_norm: f64,
 }
 
 impl Param {
@@ -31,6 +33,25 @@ impl Param {
         Self {
             name: name.to_string(),
             value: Some(value),
+            max_norm: 0.0,
+        }
+    }
+
+    /// From now on no update leaves a row longer than this; 0 for any length.
+    pub fn keep_within(&mut self, max_norm: f64) {
+        self.max_norm = max_norm;
+    }
+
+    /// What an optimizer does after its step: rows that are too long are
+    /// shortened.
+    pub fn shorten(&mut self) {
+        if self.max_norm > 0.0 {
+            let max_norm = self.max_norm;
+            self.update(|rows| {
+                let lengths = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
+                let scale = (lengths + 1e-12).recip() * max_norm;
+                rows * scale.clamp_max(1.0)
+            });
         }
     }
 

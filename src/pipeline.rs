@@ -217,11 +217,17 @@ fn watched(config: &Config, data: &RunData, model: &dyn Recommender) -> Result<E
 }
 
 /// What is watched while training: the metrics of the report, less those that
-/// need more than the lists, and the one that decides which epoch is best.
+/// need more than the lists or the clicks, and the one that decides which epoch is best.
 fn validation_metrics(config: &Config) -> Result<Vec<MetricSpec>> {
     let watched = MetricSpec::parse(&config.training.validation_metric)?;
     let mut metrics = config.evaluation.specs()?;
-    metrics.retain(|m| *m == watched || matches!(m.entry.kind, Kind::List(_)));
+    let cheap = |m: &MetricSpec| {
+        matches!(
+            m.entry.kind,
+            Kind::List(_) | Kind::Clicks { cold: false, .. }
+        )
+    };
+    metrics.retain(|m| *m == watched || cheap(m));
     if !metrics.contains(&watched) {
         metrics.push(watched);
     }

@@ -264,6 +264,30 @@ impl Tape {
         x * self.floats(mask, shape)
     }
 
+    /// Adds normal noise of this deviation, drawn on the host as a mask of
+    /// [`Self::dropout`] is.
+    pub fn noise<const D: usize>(&mut self, x: Tensor<D>, deviation: f64) -> Tensor<D> {
+        if !self.training || deviation <= 0.0 {
+            return x;
+        }
+        const BLOCK: usize = 1024;
+        let shape = x.dims();
+        let len: usize = shape.iter().product();
+        let stream = self.dropout.as_ref().expect("a training step has begun");
+        let start = self.drawn;
+        let mut noise = vec![0.0f32; len];
+        let chunks = noise.par_chunks_mut(BLOCK).enumerate();
+        chunks.for_each(|(i, chunk)| {
+            // A number takes two of the four words of a block.
+            let mut rng = stream.at(start + (i * BLOCK / 2) as u64);
+            chunk
+                .iter_mut()
+                .for_each(|value| *value = deviation as f32 * rng.normal());
+        });
+        self.drawn += len.div_ceil(BLOCK) as u64 * (BLOCK / 2) as u64;
+        x + self.floats(noise, shape)
+    }
+
     pub fn ints(&self, values: &[u32]) -> Tensor<1, Int> {
         ints(values, &self.device)
     }
@@ -324,6 +348,26 @@ mod tests {
             }
             assert_eq!(host(grad).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn noise_has_its_deviation_and_is_no_dropout_s() {
+        let draw = || {
+            let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+            tape.begin(Seed(1).stream("dropout"));
+            let zeros = || -> Tensor<2> { Tensor::zeros([100, 100], &Device::flex().autodiff()) };
+            let first = host(tape.noise(zeros(), 0.3).inner()).unwrap();
+            (first, host(tape.noise(zeros(), 0.3).inner()).unwrap())
+        };
+        let (a, b) = draw();
+        let mean =
+            |products: &dyn Fn(usize) -> f32| (0..10_000).map(products).sum::<f32>() / 10_000.0;
+        assert!((mean(&|i| a[i] * a[i]) - 0.09).abs() < 0.005);
+        assert!(mean(&|i| a[i] * b[i]).abs() < 0.005, "both draws are one");
+        assert_eq!((a, b), draw());
+        let mut tape = Tape::inference(&Device::flex());
+        let ones: Tensor<2> = Tensor::ones([2, 2], &Device::flex());
+        assert_eq!(host(tape.noise(ones, 0.3)).unwrap(), [1.0; 4]);
     }
 
     #[test]

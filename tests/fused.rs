@@ -13,7 +13,7 @@ use recsys::tensors::Values;
 use recsys::training::{MemorySink, TrainingConfig};
 
 /// 37 users and 23 items with ratings, drawn at random.
-fn train() -> Interactions {
+pub fn train() -> Interactions {
     let mut rng = Seed(17).stream("test");
     let mut log = Interactions {
         offsets: vec![0],
@@ -34,7 +34,7 @@ fn train() -> Interactions {
     log
 }
 
-type Outcome = (Vec<(String, Vec<f32>)>, Vec<f64>);
+pub type Outcome = (Vec<(String, Vec<f32>)>, Vec<f64>);
 
 /// Weights by name, and the losses of the epochs.
 fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Outcome {
@@ -44,7 +44,7 @@ fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> O
     fit(choice, model, params, &training).unwrap()
 }
 
-fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
+pub fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
     let resolved = device::resolve(choice)?;
     let train = train();
     let training: TrainingConfig = toml::from_str(training)?;
@@ -100,7 +100,7 @@ fn agree_on(choice: DeviceChoice, model: &str, params: &str, training: &str) {
 const MF: &str = "embedding_dim = 20\ninit_deviation = 0.3\n";
 
 /// Parameters and training settings for every loss.
-const LOSSES: [(&str, &str); 7] = [
+const LOSSES: [(&str, &str); 10] = [
     ("loss = \"bpr\"", "negatives = 3"),
     ("loss = \"bpr\"\nhardest_negative = true", "negatives = 5"),
     (
@@ -113,6 +113,15 @@ const LOSSES: [(&str, &str); 7] = [
     ),
     ("loss = \"mse\"\nbiases = true", "normalize_ratings = true"),
     ("loss = \"mse\"", ""),
+    (
+        "loss = \"ccl\"\ncosine = true\nmargin = 0.1\nnegative_weight = 3.0",
+        "negatives = 6",
+    ),
+    ("loss = \"bpr\"\ncosine = true", "negatives = 2"),
+    (
+        "loss = \"softmax\"\ncosine = true\ntemperature = 0.3",
+        "negatives = 4",
+    ),
     (
         "loss = \"bpr\"\nbiases = true",
         "negative_sampling = \"popularity\"",
@@ -170,7 +179,7 @@ fn every_loss_of_neumf_agrees_with_the_plain_operations() {
 const GCN: &str = "embedding_dim = 20\nregularization = 0.05\n";
 
 /// Graph models and parameters of them.
-const GRAPH_MODELS: [(&str, &str); 6] = [
+const GRAPH_MODELS: [(&str, &str); 10] = [
     ("lightgcn", "layers = 1"),
     ("lightgcn", "layers = 3"),
     ("simgcl", "layers = 1\ncontrast_weight = 0.3"),
@@ -182,6 +191,19 @@ const GRAPH_MODELS: [(&str, &str); 6] = [
     (
         "xsimgcl",
         "layers = 3\ncontrast_layer = 3\ncontrast_weight = 0.3",
+    ),
+    (
+        "lightgcn",
+        "layers = 2\nloss = \"ccl\"\ncosine = true\nmargin = 0.1\nnegative_weight = 3.0",
+    ),
+    ("xsimgcl", "loss = \"bce\"\ncontrast_weight = 0.3"),
+    (
+        "lightgcn",
+        "loss = \"softmax\"\ncosine = true\nsoftmax_temperature = 0.3",
+    ),
+    (
+        "simgcl",
+        "loss = \"full_softmax\"\ncosine = true\nsoftmax_temperature = 0.3",
     ),
 ];
 
@@ -229,6 +251,70 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
     for optimizer in OPTIMIZERS {
         let params = format!("{MF}biases = true\nregularization = 0.02");
         agree_on(wgpu, "mf", &params, optimizer);
+    }
+}
+
+#[test]
+fn full_softmax_counts_the_whole_catalog() {
+    for (model, params) in [
+        ("mf", "loss = \"full_softmax\"\ninit_deviation = 1e-6"),
+        (
+            "lightgcn",
+            "loss = \"full_softmax\"\ncosine = true\nsoftmax_temperature = 1e6",
+        ),
+    ] {
+        // Where all scores are equal, the loss is the log of 23 items.
+        let training = "epochs = 1\nlearning_rate = 1e-9";
+        let (_, losses) = fit(DeviceChoice::Cpu, model, params, training).unwrap();
+        assert!((losses[0] - 23f64.ln()).abs() < 1e-4, "{model}: {losses:?}");
+    }
+    let training = "epochs = 30\nlearning_rate = 0.05";
+    for (model, params) in [
+        ("mf", "loss = \"full_softmax\"\nbiases = true"),
+        ("mf", "loss = \"ccl\"\ncosine = true\nmargin = 0.3"),
+        ("lightgcn", "loss = \"full_softmax\""),
+        ("xsimgcl", "loss = \"ccl\"\ncosine = true\nmargin = 0.3"),
+    ] {
+        let (_, losses) = fit(DeviceChoice::Cpu, model, params, training).unwrap();
+        assert!(
+            losses[29] < 0.9 * losses[0],
+            "{model}, {params}: {losses:?}"
+        );
+    }
+}
+
+#[test]
+fn losses_say_what_they_need() {
+    for (model, params, says) in [
+        ("mf", "loss = \"ccl\"", "add `cosine = true`"),
+        ("mf", "margin = 0.5", "are for `loss = \"ccl\"`"),
+        ("mf", "temperature = 0.5", "use a softmax loss"),
+        ("mf", "cosine = true\nbiases = true", "no room for `biases`"),
+        (
+            "mf",
+            "cosine = true\nloss = \"mse\"",
+            "cannot predict ratings",
+        ),
+        (
+            "neumf",
+            "loss = \"ccl\"",
+            "need a score that is an inner product",
+        ),
+        (
+            "neumf",
+            "loss = \"full_softmax\"",
+            "need a score that is an inner product",
+        ),
+        ("simgcl", "loss = \"mse\"", "graph models have no loss mse"),
+        (
+            "lightgcn",
+            "softmax_temperature = 0.5",
+            "use a softmax loss",
+        ),
+    ] {
+        let error = fit(DeviceChoice::Cpu, model, params, "").expect_err(params);
+        let error = format!("{error:#}");
+        assert!(error.contains(says), "{model}, {params}: {error}");
     }
 }
 

@@ -20,7 +20,17 @@ struct Golden {
     held_out: Vec<Vec<u32>>,
     ratings: Vec<Vec<f32>>,
     metrics: BTreeMap<String, f64>,
+    clicks: Clicks,
     per_user: BTreeMap<String, Vec<f64>>,
+}
+
+/// Ratings as clicks, and scores as their log-odds.
+#[derive(Deserialize)]
+struct Clicks {
+    threshold: f32,
+    shift: f32,
+    cold_below: u32,
+    metrics: BTreeMap<String, f64>,
 }
 
 impl Golden {
@@ -68,6 +78,54 @@ impl Golden {
         };
         evaluate(self, &task, &mut Silent).unwrap()
     }
+
+    fn evaluate_clicks(&self) -> Evaluation {
+        let train = self.table(&self.seen, None);
+        let label = |rating: &f32| f32::from(u8::from(*rating >= self.clicks.threshold));
+        let labels: Vec<f32> = self.ratings.iter().flatten().map(label).collect();
+        let set = EvalSet {
+            history: train.clone().into(),
+            targets: self.table(&self.held_out, Some(&labels)),
+            candidates: None,
+        };
+        let names: Vec<_> = self.clicks.metrics.keys().collect();
+        let task = EvaluationTask {
+            model_name: "golden",
+            set: &set,
+            train: &train,
+            metrics: &MetricSpec::expand(&names, &[]).unwrap(),
+            options: EvaluationConfig {
+                cold_below: self.clicks.cold_below,
+                ..EvaluationConfig::default()
+            }
+            .options(),
+            seed: Seed(1),
+        };
+        evaluate(&LogOdds(self), &task, &mut Silent).unwrap()
+    }
+}
+
+/// The scores, moved, as log-odds.
+struct LogOdds<'a>(&'a Golden);
+
+impl Recommender for LogOdds<'_> {
+    fn num_items(&self) -> usize {
+        self.0.num_items()
+    }
+
+    fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
+        self.0.score(queries, scores)?;
+        scores.iter_mut().for_each(|s| *s -= self.0.clicks.shift);
+        Ok(())
+    }
+
+    fn predicts_clicks(&self) -> bool {
+        true
+    }
+
+    fn weights(&self) -> Result<NamedTensors> {
+        Ok(NamedTensors::default())
+    }
 }
 
 impl Recommender for Golden {
@@ -106,11 +164,16 @@ fn every_metric_equals_an_independent_tool() {
         let ours = evaluation.metrics.get(name).unwrap();
         assert!(close(ours, theirs), "{name}: {ours} here, {theirs} there");
     }
-    let covered: BTreeSet<_> = golden
-        .metrics
-        .keys()
-        .map(|n| n.split('@').next().unwrap())
-        .collect();
+    let evaluation = golden.evaluate_clicks();
+    for (name, &theirs) in &golden.clicks.metrics {
+        let ours = evaluation.metrics.get(name).unwrap();
+        assert!(
+            (ours - theirs).abs() < 1e-9,
+            "{name}: {ours} here, {theirs} there"
+        );
+    }
+    let names = golden.metrics.keys().chain(golden.clicks.metrics.keys());
+    let covered: BTreeSet<_> = names.map(|n| n.split('@').next().unwrap()).collect();
     for entry in REGISTRY {
         assert!(
             covered.contains(entry.name),

@@ -5,6 +5,8 @@ mod configs;
 mod conformance;
 mod devices;
 #[cfg(feature = "ndarray")]
+mod embeddings;
+#[cfg(feature = "ndarray")]
 mod fused;
 mod golden;
 mod kernels;

@@ -1,6 +1,7 @@
 //! A comparison as text: for the terminal, for Markdown, for spreadsheets.
 
 use super::{Comparison, EntrySummary, Figure, Test};
+use crate::metrics::{Kind, MetricSpec};
 use crate::report::align;
 
 /// Figures first, then the tests of each pair, then what was done.
@@ -153,16 +154,26 @@ pub(super) fn method(comparison: &Comparison) -> String {
         true => "; ± is the standard deviation over seeds",
         false => "",
     };
+    let ratings = comparison.tests.iter().any(|t| of_ratings(&t.metric));
+    let ratings = match ratings {
+        true => "; of metrics of ratings, each user's own value is compared",
+        false => "",
+    };
     format!(
         "paired over {} users{splits}: percentile bootstrap of the mean difference ({} resamples, \
          seed {}), two-sided Wilcoxon signed-rank test, Holm's adjustment over {} tests, outcome \
-         at {}; d_z and rank-biserial are effect sizes{deviation}",
+         at {}; d_z and rank-biserial are effect sizes{deviation}{ratings}",
         comparison.users,
         comparison.resamples,
         comparison.seed,
         comparison.tests.len(),
         comparison.alpha
     )
+}
+
+fn of_ratings(metric: &str) -> bool {
+    let spec = MetricSpec::parse(metric);
+    spec.is_ok_and(|s| matches!(s.entry.kind, Kind::Rating { .. }))
 }
 
 fn markdown_table(rows: &[Vec<String>]) -> String {

@@ -1,6 +1,7 @@
 //! The whole configuration: composes what each module owns, loads it and
 //! checks it before any work begins.
 
+mod applies;
 mod explain;
 mod set;
 
@@ -49,10 +50,17 @@ impl Config {
     ///
     /// # Errors
     /// Names the file, the line and the key at fault, and the nearest key that
-    /// there is.
+    /// there is; also a key of `[training]` that would change nothing.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
         let text = fsio::read_text(path)?;
-        Self::parse(&text, &path.display().to_string(), sets)
+        let name = path.display().to_string();
+        let config = Self::parse(&text, &name, sets)?;
+        let source = Source {
+            text: &text,
+            name: &name,
+        };
+        applies::check(&source, sets, &config.unused_training_keys()?)?;
+        Ok(config)
     }
 
     /// [`Self::load`] for work that needs no model: a config may hold `[data]`
@@ -74,6 +82,7 @@ impl Config {
     }
 
     /// [`Self::load`] for text at hand; `name` stands for the file in errors.
+    /// Keys that would change nothing pass: earlier versions wrote them.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -109,12 +118,22 @@ impl Config {
         Ok(Some(at))
     }
 
-    /// The config as a file, with every default written out.
+    /// The config as a file, with every default that counts written out.
     ///
     /// # Errors
-    /// A value that TOML cannot hold.
+    /// A value that TOML cannot hold, or a model that there is not.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).context("cannot write the config as TOML")
+        let what = "cannot write the config as TOML";
+        let table = toml::Table::try_from(self).context(what)?;
+        let unused = self.unused_training_keys()?;
+        toml::to_string(&applies::without(table, &unused)).context(what)
+    }
+
+    /// Keys of `[training]` that do not count for this model, and why.
+    fn unused_training_keys(&self) -> Result<Vec<(String, String)>> {
+        let entry = models::find(&self.model.name)?;
+        let spec = models::build(entry.name, self.model.params.clone())?;
+        Ok(applies::unused(&self.training, entry, spec.as_ref()))
     }
 
     fn checked(mut self, source: &Source<'_>) -> Result<Self> {

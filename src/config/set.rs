@@ -19,6 +19,14 @@ pub(super) fn apply(mut table: Table, sets: &[String]) -> Result<Config> {
     config.map_or_else(|| typed(&table), Ok)
 }
 
+/// The table after the overrides.
+pub(super) fn changed(mut table: Table, sets: &[String]) -> Result<Table> {
+    for set in sets {
+        apply_one(&mut table, set)?;
+    }
+    Ok(table)
+}
+
 fn typed(table: &Table) -> Result<Config> {
     // Toml's own words end in the path of the key; what comes first is what
     // needs translating.

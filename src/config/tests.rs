@@ -11,6 +11,75 @@ fn with_model(text: &str) -> String {
     format!("{text}\n{MODEL}")
 }
 
+fn load(text: &str, sets: &[&str]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, text).unwrap();
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    Config::load(&path, &sets)
+        .map_err(|e| format!("{e:#}").replace(path.to_str().unwrap(), "c.toml"))
+}
+
+#[test]
+fn keys_that_would_change_nothing_are_errors() {
+    for (model, key, why) in [
+        (
+            "ials",
+            "learning_rate = 0.1",
+            "model `ials` does not use it",
+        ),
+        ("svdpp", "negatives = 2", "model `svdpp` does not use it"),
+        (
+            "lightgcn",
+            "updates = \"rows\"",
+            "model `lightgcn` does not use it",
+        ),
+        ("mf", "label_smoothing = 0.1", "model `mf` does not use it"),
+        ("sasrec", "negatives = 2", "model `sasrec` does not use it"),
+        (
+            "mult_vae",
+            "negatives = 2",
+            "model `mult_vae` does not use it",
+        ),
+        (
+            "ease",
+            "epochs = 3",
+            "model `ease` is not trained in epochs",
+        ),
+        ("mf", "momentum = 0.5", "it is of `optimizer = \"sgd\"`"),
+        ("mf", "decay_epochs = 5", "it is of `schedule = \"step\"`"),
+    ] {
+        let (name, _) = key.split_once(' ').unwrap();
+        let text = format!("[model]\nname = \"{model}\"\n[training]\n{key}");
+        let error = load(&text, &[]).unwrap_err();
+        let start = format!("c.toml:4: `training.{name}` does not apply: {why}");
+        assert!(error.starts_with(&start), "{error}");
+        let set = format!("training.{}", key.replace(' ', ""));
+        let error = load(&format!("[model]\nname = \"{model}\""), &[&set]).unwrap_err();
+        assert!(
+            error.starts_with(&format!("c.toml: `training.{name}`")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_for_one_model_serves_another_by_an_override() {
+    let text = "[model]\nname = \"mf\"\n[training]\nlearning_rate = 0.1";
+    assert!(load(text, &["model.name=ials"]).is_ok());
+    assert!(load(text, &["model.name=ials", "training.negatives=2"]).is_err());
+    assert!(load(text, &["model.name=mf"]).is_ok());
+}
+
+#[test]
+fn what_is_written_out_loads_again() {
+    for entry in crate::models::REGISTRY {
+        let text = format!("[model]\nname = \"{}\"", entry.name);
+        let config = load(&text, &[]).unwrap();
+        assert_eq!(load(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    }
+}
+
 #[test]
 fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
     let message = error(&with_model("[training]\nleraning_rate = 1"), &[]);

@@ -2,6 +2,7 @@
 
 use crate::data::times::{Times, TimesView};
 use crate::ids::UserIdx;
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
 /// Interactions grouped by user; inside a user in time order, ties and logs
@@ -66,6 +67,24 @@ impl Interactions {
     pub fn weights_of(&self, user: UserIdx) -> Option<&[f32]> {
         let range = self.range(user);
         self.weights.as_deref().map(|w| &w[range])
+    }
+
+    /// Weights that are labels: 1 for a click, 0 for what was shown and not
+    /// clicked.
+    ///
+    /// # Errors
+    /// No weights, or others.
+    pub fn labels(&self) -> Result<&[f32]> {
+        let weights = self.weights.as_deref().context(
+            "the data has no ratings: name the column of ratings or clicks in `data.rating`",
+        )?;
+        match weights.iter().find(|w| **w != 0.0 && **w != 1.0) {
+            None => Ok(weights),
+            Some(other) => bail!(
+                "a rating of {other} is no label: say in `data.clean.click_threshold` from which \
+                 rating on it is a click"
+            ),
+        }
     }
 
     /// Number of interactions of each item.

@@ -15,11 +15,13 @@
 //! they depend neither on threads nor on the tile height.
 
 mod candidates;
+mod clicks;
 mod kept;
 mod lists;
 mod outcome;
 mod ratings;
 mod roster;
+mod rows;
 
 use crate::data::interactions::Interactions;
 use crate::data::split::EvalSet;
@@ -30,6 +32,7 @@ use crate::model::Recommender;
 use crate::ranking::TILE_BYTES;
 use crate::seed::Seed;
 use anyhow::{Result, ensure};
+pub use clicks::ClickRates;
 pub use kept::UserLists;
 use lists::Lists;
 use ratings::Errors;
@@ -54,6 +57,9 @@ pub struct EvaluationConfig {
     pub sampled_negatives: Option<usize>,
     /// Who is evaluated.
     pub users: EvaluatedUsers,
+    /// Items with fewer training interactions are the cold ones of
+    /// `cold_log_loss` and `cold_click_auc`.
+    pub cold_below: u32,
     /// Models with their default parameters that stand beside every model, on
     /// the same split. They must take no epochs.
     pub baselines: Vec<String>,
@@ -72,6 +78,7 @@ impl Default for EvaluationConfig {
             mask_seen: true,
             sampled_negatives: None,
             users: EvaluatedUsers::All,
+            cold_below: 10,
             baselines: BASELINES.map(String::from).to_vec(),
         }
     }
@@ -91,6 +98,7 @@ impl EvaluationConfig {
             mask_seen: self.mask_seen,
             sampled_negatives: self.sampled_negatives,
             users: self.users,
+            cold_below: self.cold_below,
             tile_bytes: TILE_BYTES,
             kept_lists: 0,
         }
@@ -113,6 +121,7 @@ pub struct EvaluationOptions {
     pub mask_seen: bool,
     pub sampled_negatives: Option<usize>,
     pub users: EvaluatedUsers,
+    pub cold_below: u32,
     /// Upper bound of the scores in memory. Results do not depend on it.
     pub tile_bytes: usize,
     /// Of how many users the lists are kept.
@@ -179,20 +188,23 @@ pub struct EvaluationProtocol {
     pub cold_targets: usize,
     /// Held-out items left out since the user had seen them already.
     pub seen_targets: usize,
-    /// Held-out ratings behind RMSE and MAE.
+    /// Held-out rows behind metrics of ratings or clicks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratings: Option<usize>,
-    /// Held-out ratings of users whom the model cannot serve, left out.
+    /// Held-out rows of users whom the model cannot serve, left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpredicted_ratings: Option<usize>,
+    /// Of the rows behind metrics of clicks, those of cold items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold_rows: Option<usize>,
 }
 
 /// Evaluates a model.
 ///
 /// # Errors
 /// A cutoff beyond the catalog, a model of another catalog, no users to
-/// evaluate, scores that are not finite, rating metrics without ratings or for
-/// a model that does not predict them.
+/// evaluate, scores that are not finite, metrics of ratings or clicks without
+/// any or for a model that does not predict them.
 pub fn evaluate(
     model: &dyn Recommender,
     task: &EvaluationTask<'_>,
@@ -202,7 +214,7 @@ pub fn evaluate(
     let roster = Roster::new(model, task)?;
     warn_of_unserved(model, task, &roster, observer);
     let mut protocol = roster.protocol.clone();
-    let ranked = task.metrics.iter().any(|m| !is_rating(m));
+    let ranked = task.metrics.iter().any(|m| !is_rating(m) && !is_clicks(m));
     let mut lists = if ranked {
         Some(lists::evaluate(model, task, &roster, observer)?)
     } else {
@@ -213,11 +225,20 @@ pub fn evaluate(
         protocol.ratings = Some(errors.ratings);
         protocol.unpredicted_ratings = Some(errors.unpredicted);
     }
+    let clicks = clicks::evaluate(model, task)?;
+    if let Some(clicks) = &clicks {
+        protocol.ratings = Some(clicks.rows());
+        protocol.unpredicted_ratings = Some(clicks.unpredicted);
+        protocol.cold_rows = Some(clicks.cold_rows());
+    }
     let mut metrics = Vec::with_capacity(task.metrics.len());
     for spec in task.metrics {
-        let value = match (&spec.entry.kind, &lists, &errors) {
-            (Kind::Rating { finish, .. }, _, Some(errors)) => finish(errors.mean(spec)),
-            (_, Some(lists), _) => lists.value(spec)?,
+        let value = match (&spec.entry.kind, &lists, &errors, &clicks) {
+            (Kind::Rating { finish, .. }, _, Some(errors), _) => finish(errors.mean(spec)),
+            (Kind::Clicks { .. }, _, _, Some(clicks)) => {
+                clicks.value(spec, task.options.cold_below)?
+            }
+            (_, Some(lists), _, _) => lists.value(spec)?,
             _ => unreachable!("each kind of metric was computed where one is asked for"),
         };
         metrics.push((spec.to_string(), value));
@@ -258,6 +279,10 @@ fn per_user(
 
 fn is_rating(spec: &MetricSpec) -> bool {
     matches!(spec.entry.kind, Kind::Rating { .. })
+}
+
+fn is_clicks(spec: &MetricSpec) -> bool {
+    matches!(spec.entry.kind, Kind::Clicks { .. })
 }
 
 fn check(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<()> {

@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
                 at_k(&hits[..k.min(hits.len())], relevant.len(), k)
             }
             Kind::Scores(of) => of(&scores.relevant, &scores.others).unwrap_or(f64::NAN),
-            Kind::Exposure(_) | Kind::Rating { .. } => f64::NAN,
+            Kind::Exposure(_) | Kind::Rating { .. } | Kind::Clicks { .. } => f64::NAN,
         };
         Outcome {
             values: self.per_user.iter().map(value).collect(),

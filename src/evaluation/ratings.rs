@@ -1,15 +1,11 @@
 //! The pass that predicts held-out ratings.
 
-use super::roster::{Case, Roster, query_of};
-use super::{EvaluatedUsers, EvaluationTask, is_rating};
+use super::roster::{Case, Roster};
+use super::{EvaluationTask, is_rating, rows};
 use crate::ids::UserIdx;
 use crate::metrics::{Kind, MetricSpec};
-use crate::model::{Query, Recommender};
-use crate::ranking::ensure_finite;
+use crate::model::Recommender;
 use anyhow::{Context, Result, ensure};
-
-/// Ratings that are predicted at a time.
-const CHUNK: usize = 1 << 16;
 
 /// Sums of errors over all held-out ratings.
 pub struct Errors {
@@ -93,64 +89,13 @@ pub fn evaluate(model: &dyn Recommender, task: &EvaluationTask<'_>) -> Result<Op
         ratings: 0,
         unpredicted: 0,
     };
-    let serves_new_users = model.serves_new_users().is_ok();
-    let mut chunk = Chunk::default();
-    for user in (0..num_users as u32).map(UserIdx) {
-        let query = query_of(task, user);
-        if query.user.is_none() && task.options.users == EvaluatedUsers::Known {
-            continue;
-        }
-        if query.user.is_none() && !serves_new_users {
-            errors.unpredicted += targets.range(user).len();
-            continue;
-        }
-        for position in targets.range(user) {
-            chunk.users.push(user);
-            chunk.queries.push(query);
-            chunk.items.push(targets.items[position]);
-            chunk.ratings.push(ratings[position]);
-            if chunk.items.len() == CHUNK {
-                chunk.predict(model, task, &mut errors)?;
-            }
-        }
-    }
-    chunk.predict(model, task, &mut errors)?;
+    errors.unpredicted = rows::predict(model, task, ratings, |rows, predicted| {
+        errors.add(&rows.users, predicted, &rows.actual);
+    })?;
     ensure!(
         errors.ratings > 0,
         "`{}` has no ratings to predict",
         errors.sums[0].0
     );
     Ok(Some(errors))
-}
-
-#[derive(Default)]
-struct Chunk<'a> {
-    users: Vec<UserIdx>,
-    queries: Vec<Query<'a>>,
-    items: Vec<u32>,
-    ratings: Vec<f32>,
-}
-
-impl Chunk<'_> {
-    /// Predicts what has gathered and empties the chunk.
-    fn predict(
-        &mut self,
-        model: &dyn Recommender,
-        task: &EvaluationTask<'_>,
-        errors: &mut Errors,
-    ) -> Result<()> {
-        if self.items.is_empty() {
-            return Ok(());
-        }
-        let predicted = model.score_pairs(&self.queries, &self.items)?;
-        for (query, prediction) in self.queries.iter().zip(&predicted) {
-            ensure_finite(std::slice::from_ref(prediction), query, task.model_name)?;
-        }
-        errors.add(&self.users, &predicted, &self.ratings);
-        self.users.clear();
-        self.queries.clear();
-        self.items.clear();
-        self.ratings.clear();
-        Ok(())
-    }
 }

@@ -104,6 +104,7 @@ pub fn query_of<'a>(task: &EvaluationTask<'a>, user: UserIdx) -> Query<'a> {
         history: task.set.history.items_of(user),
         times: task.set.history.times_of(user),
         at: task.set.targets.times_of(user).and_then(|t| t.iter().min()),
+        profile: Some(user),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod gemm;
 pub mod gpu;
 pub mod groups;
 pub mod layers;
+pub mod lengths;
 pub mod mf;
 pub mod ncf;
 pub mod propagate;

@@ -5,9 +5,11 @@
 
 pub mod arp;
 pub mod auc;
+pub mod click_auc;
 pub mod coverage;
 pub mod gini;
 pub mod hit_rate;
+pub mod log_loss;
 pub mod mae;
 pub mod map;
 pub mod mrr;
@@ -37,6 +39,10 @@ pub static REGISTRY: &[&MetricEntry] = &[
     &arp::ENTRY,
     &rmse::ENTRY,
     &mae::ENTRY,
+    &log_loss::ENTRY,
+    &log_loss::COLD,
+    &click_auc::ENTRY,
+    &click_auc::COLD,
 ];
 
 /// What the program knows of a metric.
@@ -87,6 +93,13 @@ pub enum Kind {
     Rating {
         error: fn(f64) -> f64,
         finish: fn(f64) -> f64,
+    },
+    /// One value from all held-out rows, or with `cold` from those of items
+    /// with few training interactions. Gets the log-odds of a click and
+    /// whether there was one.
+    Clicks {
+        of: fn(&[f32], &[bool]) -> Option<f64>,
+        cold: bool,
     },
 }
 

@@ -5,41 +5,52 @@
 //! biases the biased factorization of Koren, Bell & Volinsky (Computer 2009),
 //! whose regularizer is that of the rows in a batch; with `bce` the
 //! implicit-feedback factorization that He et al. (WWW 2017) call a special
-//! case of GMF; with a softmax the factorization of two-tower retrieval.
+//! case of GMF; with a softmax the factorization of two-tower retrieval; with
+//! `ccl` and cosines the MF-CCL of Mao et al. (SimpleX, CIKM 2021).
 
 mod fused;
 #[cfg(feature = "wgpu")]
 mod fused_gpu;
+mod network;
 
-use super::ModelEntry;
-use super::pairwise::{self, Fuse, FusedPairs, Objective, PairNetwork};
+use super::embeddings::{self, Embeddings};
+use super::pairwise::{self, Objective};
+use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
-use crate::model::{
-    FitContext, Fitted, ItemVectors, ModelData, ModelSpec, QueryVectors, Recommender,
-};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
 use crate::seed::Seed;
-use crate::tape::{Index, Tape};
 use crate::tensors::NamedTensors;
-use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Tensor};
-use fused::SideParams;
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use network::Network;
 use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "mf",
-    summary: "matrix factorization: inner product of embeddings, optional biases; losses mse, bce, bpr, softmax",
+    summary: "matrix factorization: inner product of embeddings, optional biases; losses mse, bce, bpr, softmax, ccl",
     citation: "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009; \
-               Koren, Bell & Volinsky, Matrix factorization techniques for recommender systems, Computer 2009",
+               Koren, Bell & Volinsky, Matrix factorization techniques for recommender systems, Computer 2009; \
+               Mao et al., SimpleX: a simple and strong baseline for collaborative filtering, CIKM 2021",
     params: &[
         ("embedding_dim", "width of the embeddings"),
         ("biases", "add a bias for each user and item"),
         (
             "loss",
-            "mse (ratings), bce, bpr, softmax (sampled), in_batch_softmax",
+            "mse (ratings), bce, bpr, softmax (sampled), in_batch_softmax, full_softmax (the \
+             catalog), ccl (cosine contrastive loss)",
         ),
+        (
+            "cosine",
+            "scores are cosines: embeddings are divided by their lengths",
+        ),
+        (
+            "margin",
+            "ccl: cosines of negatives below it are as good as any",
+        ),
+        ("negative_weight", "ccl: weight of the negatives' mean"),
         (
             "regularization",
             "L2 on the embeddings and biases of a batch, per example",
@@ -61,15 +72,33 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "logq_correction",
             "corrects in-batch negatives for their popularity",
         ),
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Mf>,
-    build: |table| {
-        let params: Mf = super::params::parse(table)?;
+    defaults,
+    build: |mut table| {
+        let embeddings: Embeddings = params::take(&mut table, &defaults())?;
+        embeddings.check()?;
+        let params: Mf = params::parse(table)?;
         params.validate()?;
-        Ok(Box::new(params))
+        Ok(Box::new(Spec { params, embeddings }))
     },
 };
+
+fn defaults() -> toml::Table {
+    let mut all = params::defaults::<Mf>();
+    all.extend(params::defaults::<Embeddings>());
+    all
+}
+
+/// `mf` with its parameters.
+struct Spec {
+    params: Mf,
+    embeddings: Embeddings,
+}
 
 /// Parameters of `mf`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,6 +107,9 @@ pub struct Mf {
     pub embedding_dim: usize,
     pub biases: bool,
     pub loss: Loss,
+    pub cosine: bool,
+    pub margin: f64,
+    pub negative_weight: f64,
     pub regularization: f64,
     pub item_regularization_ratio: f64,
     pub init_deviation: f64,
@@ -92,6 +124,9 @@ impl Default for Mf {
             embedding_dim: 64,
             biases: false,
             loss: Loss::Bpr,
+            cosine: false,
+            margin: pairwise::MARGIN,
+            negative_weight: pairwise::NEGATIVE_WEIGHT,
             regularization: 0.0,
             item_regularization_ratio: 1.0,
             init_deviation: 0.01,
@@ -113,12 +148,26 @@ impl Mf {
             self.init_deviation > 0.0,
             "`init_deviation` must be above 0"
         );
-        ensure!(self.temperature > 0.0, "`temperature` must be above 0");
         ensure!(
-            !self.hardest_negative || self.loss == Loss::Bpr,
-            "`hardest_negative` is for `loss = \"bpr\"`"
+            !(self.cosine && self.biases),
+            "`cosine = true` leaves no room for `biases`"
         );
-        Ok(())
+        ensure!(
+            !(self.cosine && self.loss == Loss::Mse),
+            "`cosine = true` cannot predict ratings: use a loss other than mse"
+        );
+        self.objective().check(self.cosine, "temperature")
+    }
+
+    fn objective(&self) -> Objective {
+        Objective {
+            loss: self.loss,
+            temperature: self.temperature,
+            hardest_negative: self.hardest_negative,
+            margin: self.margin,
+            negative_weight: self.negative_weight,
+            logq_correction: self.logq_correction,
+        }
     }
 
     /// To be trained, or without a seed all zero, to be loaded.
@@ -141,25 +190,28 @@ impl Mf {
             item_bias: bias("item_bias", items),
             user_regularization: self.regularization,
             item_regularization: self.regularization * self.item_regularization_ratio,
+            cosine: self.cosine,
+            disturbance: Embeddings::default(),
         }
     }
 }
 
-impl ModelSpec for Mf {
+impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.params.objective().unused_training_keys()
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
-        let columns = self.embedding_dim as u64 + u64::from(self.biases);
-        pairwise::footprint(work, columns, columns, self.loss)
+        let columns = self.params.embedding_dim as u64 + u64::from(self.params.biases);
+        pairwise::footprint(work, columns, columns, self.params.loss)
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        let network = self.network(context.data.train, Some(context.seed), context.device);
-        let objective = Objective {
-            loss: self.loss,
-            temperature: self.temperature,
-            hardest_negative: self.hardest_negative,
-            logq_correction: self.logq_correction,
-        };
-        pairwise::fit(Box::new(network), objective, context)
+        let mut network =
+            self.params
+                .network(context.data.train, Some(context.seed), context.device);
+        network.regularize(self.embeddings);
+        pairwise::fit(Box::new(network), self.params.objective(), context)
     }
 
     fn load(
@@ -168,175 +220,7 @@ impl ModelSpec for Mf {
         data: ModelData<'_>,
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
-        let network = self.network(data.train, None, device);
+        let network = self.params.network(data.train, None, device);
         pairwise::load(Box::new(network), weights, data, device)
-    }
-}
-
-struct Network {
-    users: Param,
-    items: Param,
-    user_bias: Option<Param>,
-    item_bias: Option<Param>,
-    user_regularization: f64,
-    item_regularization: f64,
-}
-
-/// The rows of a batch: embeddings, and biases where there are some.
-struct Rows {
-    vectors: Tensor<2>,
-    biases: Option<Tensor<2>>,
-}
-
-impl Rows {
-    fn squares(&self) -> Tensor<1> {
-        let vectors = (self.vectors.clone() * self.vectors.clone()).sum();
-        match &self.biases {
-            Some(biases) => vectors + (biases.clone() * biases.clone()).sum(),
-            None => vectors,
-        }
-    }
-}
-
-impl Network {
-    fn rows(tape: &mut Tape, table: &Param, bias: Option<&Param>, index: &Index) -> Rows {
-        Rows {
-            vectors: tape.lookup(table, index),
-            biases: bias.map(|b| tape.lookup(b, index)),
-        }
-    }
-
-    fn look_up(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Rows, Rows) {
-        let users = tape.index(users.to_vec(), self.users.shape()[0]);
-        let items = tape.index(items.to_vec(), self.items.shape()[0]);
-        (
-            Self::rows(tape, &self.users, self.user_bias.as_ref(), &users),
-            Self::rows(tape, &self.items, self.item_bias.as_ref(), &items),
-        )
-    }
-
-    fn penalty(&self, users: &Rows, items: &Rows) -> Option<Tensor<1>> {
-        let batch = users.vectors.dims()[0] as f64;
-        let sides = [
-            (users, self.user_regularization),
-            (items, self.item_regularization),
-        ];
-        sides
-            .into_iter()
-            .filter(|(_, strength)| *strength > 0.0)
-            .map(|(rows, strength)| rows.squares() * (strength / batch))
-            .reduce(|a, b| a + b)
-    }
-}
-
-/// Scores of a tile of queries and items.
-const TILE: usize = 1 << 24;
-
-impl PairNetwork for Network {
-    fn params(&self) -> Vec<&Param> {
-        [
-            Some(&self.users),
-            Some(&self.items),
-            self.user_bias.as_ref(),
-            self.item_bias.as_ref(),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param> {
-        [
-            Some(&mut self.users),
-            Some(&mut self.items),
-            self.user_bias.as_mut(),
-            self.item_bias.as_mut(),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>) {
-        let (batch, dim) = (users.len(), self.users.shape()[1]);
-        let width = items.len() / batch;
-        let (u, i) = self.look_up(tape, users, items);
-        let penalty = self.penalty(&u, &i);
-        let products = u.vectors.reshape([batch, 1, dim]) * i.vectors.reshape([batch, width, dim]);
-        let mut scores = products.sum_dim(2).reshape([batch, width]);
-        if let (Some(user), Some(item)) = (u.biases, i.biases) {
-            scores = scores + item.reshape([batch, width]) + user;
-        }
-        (scores, penalty)
-    }
-
-    fn cross_scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
-        let (u, i) = self.look_up(tape, users, items);
-        let penalty = self.penalty(&u, &i);
-        let mut scores = u.vectors.matmul(i.vectors.transpose());
-        if let (Some(user), Some(item)) = (u.biases, i.biases) {
-            scores = scores + item.transpose() + user;
-        }
-        Some((scores, penalty))
-    }
-
-    fn user_tables(&self) -> Vec<&Param> {
-        std::iter::once(&self.users)
-            .chain(self.user_bias.as_ref())
-            .collect()
-    }
-
-    fn tile(&self, rows: &[Tensor<2>]) -> Tensor<2> {
-        let tile = rows[0].clone().matmul(self.items.value().transpose());
-        match (rows.get(1), &self.item_bias) {
-            (Some(user), Some(item)) => tile + item.value().transpose() + user.clone(),
-            _ => tile,
-        }
-    }
-
-    fn tile_height(&self) -> usize {
-        (TILE / self.items.shape()[0].max(1)).max(1)
-    }
-
-    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
-        Ok(Some(ItemVectors {
-            dim: self.items.shape()[1],
-            vectors: self.items.host()?,
-            biases: self.item_bias.as_ref().map(Param::host).transpose()?,
-        }))
-    }
-
-    fn query_vectors(&self, rows: Vec<Vec<f32>>) -> Result<QueryVectors> {
-        let mut rows = rows.into_iter();
-        let vectors = rows.next().context("a table of user embeddings")?;
-        let queries = vectors.len() / self.users.shape()[1];
-        Ok(QueryVectors {
-            vectors,
-            offsets: rows.next().unwrap_or_else(|| vec![0.0; queries]),
-        })
-    }
-
-    fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
-        let users = SideParams {
-            embeddings: &self.users,
-            biases: self.user_bias.as_ref(),
-            regularization: self.user_regularization,
-        };
-        let items = SideParams {
-            embeddings: &self.items,
-            biases: self.item_bias.as_ref(),
-            regularization: self.item_regularization,
-        };
-        fused::fuse(users, items, around)
     }
 }

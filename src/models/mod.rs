@@ -2,7 +2,12 @@
 
 mod autoencoder;
 pub mod bspm;
+pub mod dcn_v2;
+pub mod deep_fm;
 pub mod ease;
+mod embeddings;
+mod features;
+pub mod fm;
 pub mod gf_cf;
 pub mod graph;
 pub mod ials;
@@ -22,6 +27,7 @@ pub mod sequence;
 mod similarity;
 pub mod slim;
 pub mod svdpp;
+pub mod two_tower;
 pub mod user_knn;
 
 use crate::model::ModelSpec;
@@ -60,6 +66,10 @@ pub const REGISTRY: &[&ModelEntry] = &[
     &neumf::GMF,
     &neumf::MLP,
     &neumf::NEUMF,
+    &fm::ENTRY,
+    &deep_fm::ENTRY,
+    &dcn_v2::ENTRY,
+    &two_tower::ENTRY,
     &mult_vae::VAE,
     &mult_vae::DAE,
     &rec_vae::ENTRY,

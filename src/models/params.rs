@@ -1,6 +1,6 @@
 //! A model's parameters, from and to the `[model]` table.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,27 @@ pub fn parse<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
             }
         }
     }
+}
+
+/// Takes the parameters of `T` out of a table that has those of others, too,
+/// among `all` of them.
+///
+/// # Errors
+/// As [`parse`]; an unknown parameter is one that is not in `all`.
+pub fn take<T>(table: &mut toml::Table, all: &toml::Table) -> Result<T>
+where
+    T: Default + Serialize + DeserializeOwned,
+{
+    if let Some(key) = table.keys().find(|key| !all.contains_key(*key)) {
+        let known: Vec<_> = all.keys().map(|key| format!("`{key}`")).collect();
+        bail!(
+            "parameter `{key}`: unknown field `{key}`, expected one of {}",
+            known.join(", ")
+        );
+    }
+    let own = defaults::<T>();
+    let own = own.keys().filter_map(|key| table.remove_entry(key));
+    parse(own.collect())
 }
 
 /// The default parameters as a table. An `Option` that is `None` has no entry.
@@ -78,6 +99,17 @@ mod tests {
             wrong.starts_with("parameter `neighbors`: invalid type"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn parameters_of_several_come_out_of_one_table() {
+        let all = table("neighbors = 1\nshrinkage = 1.0\nother = 2");
+        let mut both = table("other = 3\nneighbors = 7");
+        assert_eq!(take::<Params>(&mut both, &all).unwrap().neighbors, 7);
+        assert_eq!(both, table("other = 3"));
+        let error = take::<Params>(&mut table("others = 3"), &all).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("unknown field `others`") && error.contains("`other`"));
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl Optimizer {
                 .get_mut(&update.name)
                 .expect("the network lists every parameter that it reads");
             self.update(param, update, learning_rate);
+            param.shorten();
         }
     }
 

@@ -5,6 +5,7 @@ use super::cache::{self, Entry};
 use super::judge::Judge;
 use super::part_of;
 use crate::data::interactions::Interactions;
+use crate::evaluation::ClickRates;
 use crate::event::{Event, Observer, Silent};
 use crate::linalg::ensure_fits;
 use crate::metrics::{Kind, MetricSpec};
@@ -30,21 +31,29 @@ const PAIRS_PER_SECOND: f64 = 1e8;
 const CUBES_PER_SECOND: f64 = 1e11;
 const ADDITIONS_PER_SECOND: f64 = 2e9;
 
+/// Rows at the rate of all items that the rate of one item begins with.
+const SMOOTHING: f64 = 20.0;
+
 /// The baselines of a judgment.
 pub(super) struct Baselines<'a> {
     judge: Judge<'a>,
     parts: &'a [EvaluatedPart],
-    /// Those that mean something for models that rank: no ratings.
+    /// Those that mean something for models that rank: no ratings or clicks.
     metrics: Vec<MetricSpec>,
+    /// Those of clicks.
+    of_clicks: Vec<MetricSpec>,
 }
 
 impl<'a> Baselines<'a> {
     pub fn new(judge: Judge<'a>, parts: &'a [EvaluatedPart], metrics: &[MetricSpec]) -> Self {
-        let is_rating = |m: &&MetricSpec| matches!(m.entry.kind, Kind::Rating { .. });
+        let is_clicks = |m: &MetricSpec| matches!(m.entry.kind, Kind::Clicks { .. });
+        let is_rating = |m: &MetricSpec| matches!(m.entry.kind, Kind::Rating { .. });
+        let (of_clicks, others): (Vec<_>, Vec<_>) = metrics.iter().partition(|m| is_clicks(m));
         Self {
             judge,
             parts,
-            metrics: metrics.iter().filter(|m| !is_rating(m)).copied().collect(),
+            metrics: others.into_iter().filter(|m| !is_rating(m)).collect(),
+            of_clicks,
         }
     }
 
@@ -52,10 +61,11 @@ impl<'a> Baselines<'a> {
     /// in its entry: it must not cost the model its report.
     pub fn run(&self, observer: &mut dyn Observer) -> (Vec<Baseline>, Vec<ScoredPart>) {
         let (mut entries, mut scores) = (Vec::new(), Vec::new());
-        if self.metrics.is_empty() {
-            return (entries, scores);
-        }
-        for name in &self.judge.config.evaluation.baselines {
+        let names = match self.metrics.is_empty() {
+            true => &[],
+            false => self.judge.config.evaluation.baselines.as_slice(),
+        };
+        for name in names {
             let Some(mut baseline) = self.entry(name) else {
                 continue;
             };
@@ -68,7 +78,45 @@ impl<'a> Baselines<'a> {
             }
             entries.push(baseline);
         }
+        if !self.of_clicks.is_empty() {
+            let rates = [
+                ("click_rate", f64::INFINITY),
+                ("item_click_rate", SMOOTHING),
+            ];
+            entries.extend(rates.map(|(name, smoothing)| self.click_rates(name, smoothing)));
+        }
         (entries, scores)
+    }
+
+    /// Rates of clicks in train, with the metrics of clicks.
+    fn click_rates(&self, name: &str, smoothing: f64) -> Baseline {
+        let begun = Instant::now();
+        let mut baseline = Baseline {
+            label: name.to_string(),
+            name: name.to_string(),
+            ..Baseline::default()
+        };
+        if smoothing.is_finite() {
+            let smoothing = toml::Value::Float(smoothing);
+            baseline.params.insert("smoothing".into(), smoothing);
+        }
+        let figures = |rates: &ClickRates, part| {
+            let set = part_of(self.judge.data, part)?;
+            let (metrics, silent) = (&self.of_clicks, &mut Silent);
+            let done = self.judge.evaluate(rates, name, set, metrics, silent);
+            Some(done.map(|done| (part, done.metrics)))
+        };
+        let rates = ClickRates::new(&self.judge.data.split.train, smoothing);
+        let metrics = rates.and_then(|rates| {
+            let parts = self.parts.iter();
+            parts.filter_map(|&part| figures(&rates, part)).collect()
+        });
+        match metrics {
+            Ok(metrics) => baseline.metrics = metrics,
+            Err(why) => baseline.skipped = Some(format!("{why:#}")),
+        }
+        baseline.seconds = begun.elapsed().as_secs_f64();
+        baseline
     }
 
     /// `None` for the very model that is judged.

@@ -20,8 +20,7 @@ use crate::model::{Query, Recommender, ScoreForm};
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
-/// Scores in memory at a time.
-pub const TILE_BYTES: usize = 64 << 20;
+pub use crate::footprint::TILE_BYTES;
 
 /// More rows than this do not make a tile faster.
 const MAX_TILE_ROWS: usize = 4096;

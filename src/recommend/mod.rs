@@ -35,6 +35,8 @@ pub struct Person {
     /// External id; absent for a history that was typed in.
     pub user_id: Option<String>,
     pub user: Option<UserIdx>,
+    /// Whose features count, of somebody the data name.
+    pub profile: Option<UserIdx>,
     /// Dense item indices, the latest last.
     pub history: Vec<u32>,
     /// When each of them happened, where that is known.
@@ -96,6 +98,7 @@ impl<'a> Known<'a> {
         Person {
             user_id: Some(self.data.users.external(user.0).into_owned()),
             user: trained.then_some(user),
+            profile: Some(user),
             history: self.histories.items_of(user).to_vec(),
             times: self.histories.times_of(user).map(|t| t.iter().collect()),
         }
@@ -125,6 +128,7 @@ impl<'a> Known<'a> {
         let person = Person {
             user_id: None,
             user: None,
+            profile: None,
             history,
             times: None,
         };
@@ -181,6 +185,7 @@ fn request<'a>(person: &'a Person, options: &Options<'_>) -> Request<'a> {
             history: &person.history,
             times: person.times.as_ref().map(|t| t.view(0..t.len())),
             at: options.at,
+            profile: person.profile,
         },
         masked: if options.include_seen {
             &[]

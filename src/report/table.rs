@@ -128,6 +128,9 @@ fn evaluation_facts(protocol: &EvaluationProtocol) -> Vec<String> {
     } else {
         "seen items not masked".to_string()
     });
+    if let Some(rows) = protocol.ratings {
+        facts.push(format!("{rows} held-out rows"));
+    }
     let counted = [
         (
             protocol.users_without_targets,
@@ -151,7 +154,11 @@ fn evaluation_facts(protocol: &EvaluationProtocol) -> Vec<String> {
         ),
         (
             protocol.unpredicted_ratings.unwrap_or(0),
-            "ratings that could not be predicted left out",
+            "held-out rows that could not be predicted left out",
+        ),
+        (
+            protocol.cold_rows.unwrap_or(0),
+            "held-out rows of cold items",
         ),
     ];
     let present = counted.iter().filter(|(n, _)| *n > 0);

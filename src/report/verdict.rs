@@ -45,8 +45,9 @@ pub enum Standing {
 type Rival<'a> = (&'a str, f64, Option<&'a UserScores>);
 
 impl Verdict {
-    /// Judges by `watched` where the report has it as a metric of lists, else
-    /// by the same at another cutoff, else by the first one; `None` when no baseline has a value
+    /// Judges by `watched` where the report has it as a metric of lists or of
+    /// clicks, else by the same at another cutoff, else by the first such
+    /// metric; `None` when no baseline has a value
     /// of it. `scores` holds the users' scores of the model (no label) and of
     /// the baselines on the part that people are shown.
     ///
@@ -142,23 +143,26 @@ impl Verdict {
     }
 }
 
-/// The part that is shown, and the metric of lists to judge by.
+/// The part that is shown, and the metric of lists or clicks to judge by.
 fn judged_by(report: &Report, watched: &str) -> Result<Option<(EvaluatedPart, MetricSpec)>> {
     let Some(part) = report.main_part() else {
         return Ok(None);
     };
-    let mut of_lists = Vec::new();
+    let mut fit = Vec::new();
     for (name, _) in report.metrics[&part].iter() {
         let spec = MetricSpec::parse(name)?;
-        if matches!(spec.entry.kind, Kind::List(_)) {
-            of_lists.push(spec);
+        if matches!(
+            spec.entry.kind,
+            Kind::List(_) | Kind::Clicks { cold: false, .. }
+        ) {
+            fit.push(spec);
         }
     }
     let name = watched.split('@').next().unwrap_or_default();
-    let chosen = of_lists.iter().find(|s| s.to_string() == watched);
+    let chosen = fit.iter().find(|s| s.to_string() == watched);
     let chosen = chosen
-        .or_else(|| of_lists.iter().find(|s| s.entry.name == name))
-        .or_else(|| of_lists.first());
+        .or_else(|| fit.iter().find(|s| s.entry.name == name))
+        .or_else(|| fit.first());
     Ok(chosen.map(|spec| (part, *spec)))
 }
 

@@ -6,7 +6,8 @@ use crate::tape::Updates;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// How gradient models are trained; the others ignore it.
+/// How models are trained that are trained in epochs. In a file of the user, a
+/// key that does not apply is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
@@ -95,6 +96,16 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
+    /// The names of all keys but these.
+    ///
+    /// # Panics
+    /// When the defaults are not a table: this type is at fault.
+    pub fn keys_but(used: &[&str]) -> Vec<String> {
+        let all = toml::Table::try_from(Self::default()).expect("the defaults form a table");
+        let keys = all.into_iter().map(|(key, _)| key);
+        keys.filter(|key| !used.contains(&key.as_str())).collect()
+    }
+
     /// # Errors
     /// Names the key and the range that it must lie in.
     pub fn validate(&self) -> Result<()> {

@@ -53,3 +53,65 @@ fn doctor_says_what_there_is_and_why_no_adapter_is() {
         );
     }
 }
+
+#[test]
+fn a_model_that_cannot_fit_is_refused_before_anything_is_made() {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: only Linux tells how much memory is free");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.config("embedding_dim = 8", "embedding_dim = 4000000000");
+    let error = sandbox.fails("train --config config.toml --output run");
+    assert!(error.contains("`mf` will take about"), "{error}");
+    assert!(
+        error.contains("set a smaller model.embedding_dim"),
+        "{error}"
+    );
+    assert!(
+        !sandbox.path("run").exists(),
+        "a run directory stays behind"
+    );
+}
+
+#[test]
+fn memory_is_foretold_within_a_factor_of_two() {
+    let sandbox = Sandbox::new();
+    for (i, model) in ["mf", "item_knn", "lightgcn"].iter().enumerate() {
+        let set = match *model {
+            "item_knn" => "model={name=\"item_knn\"}".to_string(),
+            name => format!("model={{name=\"{name}\",embedding_dim=16}}"),
+        };
+        let run = sandbox.run(&format!(
+            "train --config config.toml --set {set} --output run{i}"
+        ));
+        assert_eq!(run.status, 0, "{}", run.err);
+        let told = run.err.lines().find_map(|line| {
+            let (_, rest) = line.strip_prefix("takes ")?.split_once("about ")?;
+            rest.split_once(" MiB of memory")?.0.parse::<f64>().ok()
+        });
+        let told = told.unwrap_or_else(|| panic!("no forecast for {model}: {}", run.err));
+        let file: serde_json::Value =
+            serde_json::from_str(&sandbox.read(&format!("run{i}/run.json"))).expect("JSON");
+        let Some(bytes) = file["provenance"]["peak_memory_bytes"].as_f64() else {
+            eprintln!("skipped: the system does not tell the peak");
+            return;
+        };
+        let real = bytes / f64::from(1 << 20);
+        assert!(
+            (0.5..2.0).contains(&(told / real)),
+            "{model}: {told} of {real} MiB"
+        );
+    }
+}
+
+#[test]
+fn recipes_are_listed_and_a_misspelled_one_is_answered() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.ok("reproduce --list").contains("ml-100k/ease"));
+    let error = sandbox.fails("--quiet reproduce ml-100k/eaze");
+    assert!(error.contains("did you mean `ml-100k/ease`?"), "{error}");
+    // Its data are not in the sandbox.
+    let error = sandbox.fails("--quiet reproduce ml-100k/ease");
+    assert!(error.contains("recsys data fetch ml-100k"), "{error}");
+}

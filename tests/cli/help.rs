@@ -19,8 +19,10 @@ fn the_program_lists_its_commands() {
       recommend    Recommend items to users of a run, or to somebody it never saw
       data         Fetch public data sets, draw synthetic ones, and look at data
       devices      List the adapters that wgpu sees, and what `--device auto` takes
+      doctor       Look at this machine, train two seconds on each device, and say what is wrong
       models       List the models with their parameters, defaults and papers
       metrics      List the metrics with their formulas and papers
+      reproduce    Train a config whose figures are known, and say whether they come out
       completions  Print a script that completes commands and options in your shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -53,12 +55,15 @@ fn every_command_has_examples() {
         "tune",
         "recommend",
         "data",
+        "data check",
         "data fetch",
         "data stats",
         "data synth",
         "devices",
+        "doctor",
         "models",
         "metrics",
+        "reproduce",
         "completions",
     ] {
         let help = sandbox.ok(&format!("{command} --help"));

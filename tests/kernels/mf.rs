@@ -58,6 +58,7 @@ impl Case {
             hardest_negative: false,
             rows: Rows {
                 bias: self.biases.then_some(self.dim),
+                cosine: false,
             },
             user_regularization: 0.01,
             item_regularization: 0.03,

@@ -27,6 +27,8 @@ const PLACEHOLDERS: [&str; 16] = [
 ];
 /// A placeholder has more rows than that many usual ids together.
 const OF_PLACEHOLDER: usize = 10;
+/// The user 0 is one where it has more rows than that many of any other.
+const OF_ZERO: usize = 3;
 /// A share of numbers from which the others are intruders.
 const NEARLY_ALL: f64 = 0.99;
 
@@ -77,7 +79,13 @@ fn placeholder(what: &str, ids: &IdMap, rows: &[u32]) -> Vec<Draft> {
         spellings.dedup();
         spellings.iter().find_map(|n| ids.get(n))
     });
-    let is_many = |i: &u32| counts[*i as usize] > OF_PLACEHOLDER * mean.max(1);
+    let second = second(&counts);
+    // Where ids count from 0, somebody is 0, and often the most active one.
+    let stands_out = |i: u32| what == "user" && counts[i as usize] > OF_ZERO * second;
+    let is_many = |i: &u32| {
+        counts[*i as usize] > OF_PLACEHOLDER * mean.max(1)
+            && (ids.external(*i) != "0" || stands_out(*i))
+    };
     let draft = |i: u32| {
         let (id, count) = (ids.external(i), counts[i as usize]);
         Draft::new("placeholder ids", Severity::Error, count, rows.len()).says(format!(
@@ -89,10 +97,7 @@ fn placeholder(what: &str, ids: &IdMap, rows: &[u32]) -> Vec<Draft> {
     };
     let mend = |draft: Draft| match what {
         // No user has as many, so a limit takes out this one alone.
-        "user" => draft.mend(
-            "data.clean",
-            format!("max_user_interactions = {}", second(&counts)),
-        ),
+        "user" => draft.mend("data.clean", format!("max_user_interactions = {second}")),
         _ => draft.advice("drop these rows from the file"),
     };
     suspects.filter(is_many).map(draft).map(mend).collect()

@@ -24,6 +24,10 @@ pub struct CleanConfig {
     pub clip: Option<Clip>,
     /// What becomes of several interactions of one user with one item.
     pub duplicates: Duplicates,
+    /// Turns ratings into labels: 1, a click, from this rating on, and 0,
+    /// shown and not clicked, below. For `loss = "log_loss"` and the metrics
+    /// of clicks.
+    pub click_threshold: Option<f32>,
     /// Drops users with more interactions than this (bots, test accounts).
     pub max_user_interactions: Option<usize>,
     /// Drops users and items with fewer interactions, again and again until

@@ -84,6 +84,26 @@ pub(super) fn clip(log: &mut Log, config: &CleanConfig) -> Result<Option<String>
     Ok(Some(format!("clip to [{min}, {max}] ({changed} changed)")))
 }
 
+/// A label in place of each rating.
+pub(super) fn click_threshold(log: &mut Log, config: &CleanConfig) -> Result<Option<String>> {
+    let Some(threshold) = config.click_threshold else {
+        return Ok(None);
+    };
+    let weights = log
+        .weights
+        .as_deref_mut()
+        .context("data.clean.click_threshold needs ratings, the data has none (set data.rating)")?;
+    let mut clicks = 0;
+    for w in weights {
+        let clicked = *w >= threshold;
+        clicks += usize::from(clicked);
+        *w = f32::from(u8::from(clicked));
+    }
+    Ok(Some(format!(
+        "click: rating >= {threshold} ({clicks} clicks)"
+    )))
+}
+
 fn bounds(clip: Clip, weights: &[f32]) -> Result<(f32, f32)> {
     ensure!(
         (clip.min.is_none() || clip.lower_quantile.is_none())
@@ -222,6 +242,20 @@ mod tests {
             ..Clip::default()
         });
         assert!(clip(&mut data, &crossed).is_err());
+    }
+
+    #[test]
+    fn ratings_become_labels() {
+        let mut data = log(&[(0, 0, 3.5, 0), (0, 1, 4.0, 0), (1, 0, 5.0, 0)]);
+        let config = CleanConfig {
+            click_threshold: Some(4.0),
+            ..CleanConfig::default()
+        };
+        let name = click_threshold(&mut data, &config).unwrap().unwrap();
+        assert_eq!(name, "click: rating >= 4 (2 clicks)");
+        assert_eq!(data.weights.as_deref(), Some(&[0.0, 1.0, 1.0][..]));
+        data.weights = None;
+        assert!(click_threshold(&mut data, &config).is_err());
     }
 
     #[test]

@@ -18,11 +18,12 @@ use anyhow::{Result, ensure};
 /// named.
 pub fn clean(log: &mut Log, config: &CleanConfig, steps: &mut Vec<CleaningStep>) -> Result<()> {
     type Step = fn(&mut Log, &CleanConfig) -> Result<Option<String>>;
-    const STEPS: [Step; 6] = [
+    const STEPS: [Step; 7] = [
         filters::time_window,
         filters::min_rating,
         filters::clip,
         duplicates::duplicates,
+        filters::click_threshold,
         filters::max_user_interactions,
         filters::k_core,
     ];

@@ -1,6 +1,7 @@
 //! The losses of a batch, and the gradients by what they see of its nodes.
 
 use super::{Batch, Gcn, Settings, Space, View, Views};
+use crate::kernels::lengths;
 use crate::kernels::mf::Goal;
 use crate::kernels::simd::{self, Isa, Job, Lane, add, add_scaled, dot};
 use crate::kernels::table::Table;
@@ -15,17 +16,24 @@ pub fn loss(gcn: &mut Gcn, batch: &Batch) -> f64 {
     let len = (batch.groups.len() + 1) * per_row;
     gcn.space.finals.resize(len, Lane::ZERO);
     gcn.space.chosen.clear();
-    let ranking = ranking(&gcn.views[0], batch, per_row, &mut gcn.space);
+    if gcn.settings.cosine {
+        let slots: Vec<u32> = (0..=batch.groups.len() as u32).collect();
+        let finals = &gcn.views[0].finals;
+        lengths::inverses(finals, per_row, &slots, &mut gcn.space.scales);
+    }
+    let ranking = ranking(gcn, batch, per_row);
     let penalty = by_node(gcn, batch, per_row);
     ranking + penalty + contrast(&gcn.settings, &gcn.views, batch, per_row, &mut gcn.space)
 }
 
-/// BPR's loss; leaves its derivatives by the scores.
-fn ranking(view: &View, batch: &Batch, per_row: usize, space: &mut Space) -> f64 {
+/// The loss of the scores; leaves its derivatives by them.
+fn ranking(gcn: &mut Gcn, batch: &Batch, per_row: usize) -> f64 {
+    let (view, goal, space) = (&gcn.views[0], gcn.goal, &mut gcn.space);
+    let (cosine, scales) = (gcn.settings.cosine, &space.scales);
     let (examples, width) = (batch.users.len(), batch.width());
     space.derivatives.resize(batch.items.len(), 0.0);
     space.losses.resize(examples.div_ceil(CHUNK), 0.0);
-    let scale = 1.0 / Goal::Bpr.divisor(examples, width);
+    let scale = 1.0 / goal.divisor(examples, width);
     let chunks = space.derivatives.par_chunks_mut(CHUNK * width);
     chunks
         .zip(&mut space.losses)
@@ -33,6 +41,8 @@ fn ranking(view: &View, batch: &Batch, per_row: usize, space: &mut Space) -> f64
         .for_each(|(chunk, (derivatives, loss))| {
             *loss = simd::run(Scores {
                 finals: &view.finals,
+                scales: cosine.then_some(scales),
+                goal,
                 batch,
                 per_row,
                 first: chunk * CHUNK,
@@ -45,6 +55,9 @@ fn ranking(view: &View, batch: &Batch, per_row: usize, space: &mut Space) -> f64
 
 struct Scores<'a> {
     finals: &'a [Lane],
+    /// See [`Space::scales`].
+    scales: Option<&'a Vec<f32>>,
+    goal: Goal,
     batch: &'a Batch,
     per_row: usize,
     /// The first of its examples.
@@ -63,15 +76,25 @@ impl Job for Scores<'_> {
         let mut total = 0.0;
         for (number, scores) in self.derivatives.chunks_exact_mut(width).enumerate() {
             let example = self.first + number;
-            let user = row(self.batch.users[example]);
+            let (user, own) = (
+                row(self.batch.users[example]),
+                scale_of(self.scales, self.batch, self.batch.users[example]),
+            );
             let items = &self.batch.items[example * width..][..width];
             for (score, &item) in scores.iter_mut().zip(items) {
-                *score = dot::<S>(user, row(item));
+                let scale = own * scale_of(self.scales, self.batch, item);
+                *score = scale * dot::<S>(user, row(item));
             }
-            total += f64::from(Goal::Bpr.derive(scores, 0.0, self.scale));
+            total += f64::from(self.goal.derive(scores, 0.0, self.scale));
         }
         total
     }
+}
+
+/// What a row of the graph is multiplied by before it makes scores.
+#[inline(always)]
+fn scale_of(scales: Option<&Vec<f32>>, batch: &Batch, row: u32) -> f32 {
+    scales.map_or(1.0, |scales| scales[batch.slots[row as usize] as usize])
 }
 
 /// What is kept for the slot of a row of the graph.
@@ -86,8 +109,10 @@ fn by_node(gcn: &mut Gcn, batch: &Batch, per_row: usize) -> f64 {
         finals,
         derivatives,
         losses,
+        scales,
         ..
     } = &mut gcn.space;
+    let cosine = gcn.settings.cosine;
     losses.resize(batch.groups.len().div_ceil(CHUNK), 0.0);
     let decay = gcn.settings.regularization / batch.users.len() as f32;
     let (none, gradients) = finals.split_at_mut(per_row);
@@ -99,6 +124,7 @@ fn by_node(gcn: &mut Gcn, batch: &Batch, per_row: usize) -> f64 {
         .for_each(|(chunk, (gradients, loss))| {
             *loss = simd::run(Gather {
                 finals: &gcn.views[0].finals,
+                scales: cosine.then_some(&*scales),
                 embeddings: &gcn.side.weights,
                 batch,
                 derivatives,
@@ -113,6 +139,8 @@ fn by_node(gcn: &mut Gcn, batch: &Batch, per_row: usize) -> f64 {
 
 struct Gather<'a> {
     finals: &'a [Lane],
+    /// See [`Space::scales`].
+    scales: Option<&'a Vec<f32>>,
     embeddings: &'a Table,
     batch: &'a Batch,
     derivatives: &'a [f32],
@@ -142,13 +170,18 @@ impl Job for Gather<'_> {
                     let at = place * width..(place + 1) * width;
                     let items = batch.items[at.clone()].iter();
                     for (&item, &slope) in items.zip(&self.derivatives[at]) {
+                        let slope = slope * scale_of(self.scales, batch, item);
                         add_scaled::<S>(gradient, slope, row(item));
                     }
                 } else {
                     let item = place - examples;
-                    let user = row(batch.users[item / width]);
-                    add_scaled::<S>(gradient, self.derivatives[item], user);
+                    let user = batch.users[item / width];
+                    let slope = self.derivatives[item] * scale_of(self.scales, batch, user);
+                    add_scaled::<S>(gradient, slope, row(user));
                 }
+            }
+            if self.scales.is_some() {
+                lengths::through::<S>(gradient, row(batch.groups.rows[group]));
             }
             let own = self.embeddings.row(batch.groups.rows[group]);
             let square = f64::from(dot::<S>(own, own));

@@ -24,7 +24,7 @@ pub use embed::{Embedded, embed};
 pub use noise::{Layer, Noise};
 
 use super::contrast::{self, Contrast};
-use super::mf::Side;
+use super::mf::{Goal, Side};
 use super::propagate::Graph;
 use super::simd::Lane;
 use super::table::Table;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub layers: usize,
     /// Whether the mean over layers begins with the embeddings themselves.
     pub first: bool,
+    /// Scores are cosines of what comes out, in place of inner products.
+    pub cosine: bool,
     /// L2 on the embeddings that a batch looks up, per example.
     pub regularization: f32,
     /// Largest norm of a step's gradients; 0 does not clip.
@@ -98,6 +100,7 @@ impl Settings {
 pub struct Gcn {
     graph: Arc<Graph>,
     settings: Settings,
+    goal: Goal,
     /// In the order of the graph's rows.
     side: Side,
     /// The embeddings, divided by the root of the degree.
@@ -134,6 +137,8 @@ struct Space {
     /// Gradients by the last layer, divided by the root of the degree.
     top: Vec<Lane>,
     losses: Vec<f64>,
+    /// One over the length of the nodes' means over layers, for cosines.
+    scales: Vec<f32>,
     contrast: contrast::Space,
     /// The views' rows to contrast and their gradients, one after the other.
     pairs: [Vec<Lane>; 4],
@@ -144,6 +149,7 @@ impl Gcn {
     pub fn new(
         graph: Arc<Graph>,
         settings: Settings,
+        goal: Goal,
         embeddings: &[f32],
         states: &[Vec<f32>],
     ) -> Self {
@@ -171,6 +177,7 @@ impl Gcn {
             space: Space::default(),
             graph,
             settings,
+            goal,
             side,
         }
     }

@@ -128,8 +128,33 @@ fn info_nce(a: &[Vec<f64>], b: &[Vec<f64>], nodes: &[usize], temperature: f64) -
     losses.sum::<f64>() / nodes.len() as f64
 }
 
+/// The loss of an example.
+fn plain_loss(goal: Goal, scores: &[f64]) -> f64 {
+    let negatives = scores[1..].iter();
+    let share = 1.0 / (scores.len() - 1) as f64;
+    match goal {
+        Goal::Bpr => negatives
+            .map(|n| share * (1.0 + (n - scores[0]).exp()).ln())
+            .sum(),
+        Goal::Ccl {
+            margin,
+            negative_weight,
+        } => {
+            let (margin, weight) = (f64::from(margin), f64::from(negative_weight));
+            let close: f64 = negatives.map(|n| (n - margin).max(0.0)).sum();
+            1.0 - scores[0] + weight * share * close
+        }
+        other => panic!("no plain formula of {other:?}"),
+    }
+}
+
 /// The loss of the batch in `f64`.
-fn plain(log: &Interactions, settings: &Settings, x: &[Vec<f64>], stream: &Rng) -> f64 {
+fn plain(
+    log: &Interactions,
+    (settings, goal): (&Settings, Goal),
+    x: &[Vec<f64>],
+    stream: &Rng,
+) -> f64 {
     let views: Vec<_> = settings
         .views()
         .iter()
@@ -141,11 +166,13 @@ fn plain(log: &Interactions, settings: &Settings, x: &[Vec<f64>], stream: &Rng) 
     for (&user, items) in users.iter().zip(items.chunks(3)) {
         let user = user as usize;
         let node = |item: &u32| USERS + *item as usize;
-        for negative in &items[1..] {
-            let apart = dot(&finals[user], &finals[node(&items[0])])
-                - dot(&finals[user], &finals[node(negative)]);
-            loss += (1.0 + (-apart).exp()).ln() / 10.0;
-        }
+        let scores = items.iter().map(|item| {
+            let (u, i) = (&finals[user], &finals[node(item)]);
+            // An item without interactions has no layers.
+            let lengths = (dot(u, u) * dot(i, i)).sqrt().max(1e-30);
+            dot(u, i) / if settings.cosine { lengths } else { 1.0 }
+        });
+        loss += plain_loss(goal, &scores.collect::<Vec<_>>()) / 5.0;
         squares += dot(&x[user], &x[user]);
         squares += items
             .iter()
@@ -179,6 +206,7 @@ fn settings(layers: usize, first: bool, views: Option<Views>) -> Settings {
         columns: 19,
         layers,
         first,
+        cosine: false,
         regularization: 0.05,
         gradient_clip: 0.0,
         contrast: views.map(contrasting),
@@ -186,7 +214,7 @@ fn settings(layers: usize, first: bool, views: Option<Views>) -> Settings {
 }
 
 /// The weights before and after a step of size one along the gradient.
-fn step(settings: Settings, weights: &[f32]) -> (f64, Vec<f64>) {
+fn step(settings: Settings, goal: Goal, weights: &[f32]) -> (f64, Vec<f64>) {
     let log = log();
     let graph = Arc::new(Graph::new(&log).unwrap());
     let sgd = OptimizerConfig {
@@ -199,7 +227,7 @@ fn step(settings: Settings, weights: &[f32]) -> (f64, Vec<f64>) {
         gradient_clip: 0.0,
     };
     let states = vec![vec![0.0; weights.len()]];
-    let mut gcn = Gcn::new(graph.clone(), settings, weights, &states);
+    let mut gcn = Gcn::new(graph.clone(), settings, goal, weights, &states);
     let mut batch = Batch::new(&graph);
     // What an earlier batch left behind must not matter.
     batch.fill(&graph, &[0, 2], &[1, 8, 3, 4, 4, 4]);
@@ -227,16 +255,31 @@ fn losses_and_gradients_are_those_of_the_formulas() {
         settings(2, false, Some(Views::Layer(2))),
         settings(3, false, Some(Views::Layer(2))),
     ];
+    let cosine = |settings: Settings| Settings {
+        cosine: true,
+        ..settings
+    };
+    let ccl = Goal::Ccl {
+        margin: -0.1,
+        negative_weight: 3.0,
+    };
+    let cosines = [
+        (cosine(settings(2, true, None)), Goal::Bpr),
+        (cosine(settings(2, true, None)), ccl),
+        (cosine(settings(2, false, Some(Views::Two))), ccl),
+        (cosine(settings(3, false, Some(Views::Layer(2)))), ccl),
+    ];
+    let cases = cases.map(|settings| (settings, Goal::Bpr));
     let mut rng = Seed(6).stream("test");
-    for settings in cases {
+    for (settings, goal) in cases.into_iter().chain(cosines) {
         let weights: Vec<f32> = (0..NODES * 19).map(|_| 0.5 * rng.normal()).collect();
-        let (loss, gradient) = step(settings, &weights);
+        let (loss, gradient) = step(settings, goal, &weights);
         let x: Vec<Vec<f64>> = weights
             .chunks(19)
             .map(|row| row.iter().map(|&x| f64::from(x)).collect())
             .collect();
         let stream = Seed(4).stream("noise");
-        let value = |x: &[Vec<f64>]| plain(&log, &settings, x, &stream);
+        let value = |x: &[Vec<f64>]| plain(&log, (&settings, goal), x, &stream);
         assert!((loss - value(&x)).abs() < 1e-5, "{settings:?}: {loss}");
         for (at, slope) in gradient.iter().enumerate().step_by(3) {
             let nudged = |by: f64| {
@@ -258,7 +301,7 @@ fn gradients_are_clipped_to_their_norm() {
     let mut rng = Seed(9).stream("test");
     let weights: Vec<f32> = (0..NODES * 19).map(|_| 0.5 * rng.normal()).collect();
     let plain = settings(2, true, None);
-    let (_, free) = step(plain, &weights);
+    let (_, free) = step(plain, Goal::Bpr, &weights);
     let norm = free.iter().map(|g| g * g).sum::<f64>().sqrt();
     let clipped = |limit: f64| {
         let gradient_clip = limit as f32;
@@ -267,6 +310,7 @@ fn gradients_are_clipped_to_their_norm() {
                 gradient_clip,
                 ..plain
             },
+            Goal::Bpr,
             &weights,
         )
         .1

@@ -9,6 +9,7 @@ pub enum Goal {
     Bce { smoothing: f32 },
     Bpr,
     Softmax { temperature: f32, smoothing: f32 },
+    Ccl { margin: f32, negative_weight: f32 },
 }
 
 impl Goal {
@@ -16,7 +17,7 @@ impl Goal {
     /// divided by.
     pub fn divisor(self, examples: usize, width: usize) -> f32 {
         let per_example = match self {
-            Self::Mse | Self::Softmax { .. } => 1,
+            Self::Mse | Self::Softmax { .. } | Self::Ccl { .. } => 1,
             Self::Bce { .. } => width,
             Self::Bpr => width - 1,
         };
@@ -39,6 +40,10 @@ impl Goal {
                 temperature,
                 smoothing,
             } => softmax(scores, temperature, smoothing, scale),
+            Self::Ccl {
+                margin,
+                negative_weight,
+            } => ccl(scores, margin, negative_weight, scale),
         }
     }
 }
@@ -132,6 +137,20 @@ fn softmax(scores: &mut [f32], temperature: f32, smoothing: f32, scale: f32) -> 
     loss
 }
 
+#[inline(always)]
+fn ccl(scores: &mut [f32], margin: f32, negative_weight: f32, scale: f32) -> f32 {
+    let share = negative_weight / (scores.len() - 1) as f32;
+    let mut close = 0.0;
+    for score in &mut scores[1..] {
+        let beyond = *score - margin;
+        close += beyond.max(0.0);
+        *score = if beyond > 0.0 { scale * share } else { 0.0 };
+    }
+    let loss = 1.0 - scores[0] + share * close;
+    scores[0] = -scale;
+    loss
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +168,10 @@ mod tests {
                 temperature,
                 smoothing,
             } => losses::softmax(scores / temperature, f64::from(smoothing)),
+            Goal::Ccl {
+                margin,
+                negative_weight,
+            } => losses::ccl(scores, f64::from(margin), f64::from(negative_weight)),
         }
     }
 
@@ -159,6 +182,10 @@ mod tests {
             temperature,
             smoothing,
         };
+        let ccl = Goal::Ccl {
+            margin: 0.2,
+            negative_weight: 5.0,
+        };
         let goals = [
             (Goal::Mse, 1),
             (Goal::Bce { smoothing: 0.0 }, 4),
@@ -167,6 +194,8 @@ mod tests {
             (Goal::Bpr, 6),
             (softmax(1.0, 0.0), 5),
             (softmax(0.3, 0.2), 9),
+            (ccl, 2),
+            (ccl, 7),
         ];
         let device = Device::flex().autodiff();
         let mut rng = Seed(9).stream("test");

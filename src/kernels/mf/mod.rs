@@ -13,6 +13,9 @@
 //! Biases are one more column of the rows. An inner product of whole rows
 //! then holds the product of the biases in place of their sum, which
 //! [`Rows::score`] puts right.
+//!
+//! Where scores are cosines, rows are divided by their lengths: a user's as it
+//! comes, the items' as they were before the step, once for each distinct one.
 
 mod batch;
 mod clipped;
@@ -36,9 +39,12 @@ use super::update::Hyper;
 pub struct Rows {
     /// The column that holds the bias, where there are biases.
     pub bias: Option<usize>,
+    /// Scores are cosines; there are no biases then. For steps of batches.
+    pub cosine: bool,
 }
 
 impl Rows {
+    /// The score, for cosines before both lengths divide it.
     #[inline(always)]
     pub fn score<S: Isa>(self, user: &[Lane], item: &[Lane]) -> f32 {
         let product = dot::<S>(user, item);

@@ -2,6 +2,7 @@
 
 use super::clipped::clipped_updates;
 use super::{Batch, Factors, Rows, Settings, SharedSide, Side};
+use crate::kernels::lengths;
 use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat_mut, prefetch};
 use crate::kernels::table::Table;
 use crate::kernels::update::Hyper;
@@ -18,6 +19,10 @@ const AHEAD: usize = 4;
 pub struct Space {
     /// Derivatives of the loss by the scores, parallel to the batch's items.
     pub derivatives: Vec<f32>,
+    /// One over the length of each item of the batch, by item, for cosines.
+    pub scales: Vec<f32>,
+    /// The same of the batch's distinct items, in their order.
+    distinct: Vec<f32>,
     /// Gradients of the batch's distinct users.
     pub users: Vec<Lane>,
     /// Gradients of the batch's distinct items, where they must wait for the
@@ -59,6 +64,9 @@ pub fn step(factors: &mut Factors, batch: &mut Batch, hyper: &Hyper) -> f64 {
         space,
         ..
     } = factors;
+    if settings.rows.cosine {
+        measure(batch, &items.weights, space);
+    }
     user_gradients(&step, batch, users, items, space);
     let loss = sum(&space.losses);
     if settings.gradient_clip > 0.0 {
@@ -67,6 +75,17 @@ pub fn step(factors: &mut Factors, batch: &mut Batch, hyper: &Hyper) -> f64 {
     let loss = loss + item_updates(&step, batch, &users.weights, items, space, hyper);
     update(&batch.by_user.rows, &space.users, users, hyper);
     loss
+}
+
+/// Fills `space.scales` for the items of the batch.
+fn measure(batch: &Batch, items: &Table, space: &mut Space) {
+    let (lanes, per_row) = (items.lanes(), items.per_row());
+    let rows = &batch.by_item.rows;
+    lengths::inverses(lanes, per_row, rows, &mut space.distinct);
+    space.scales.resize(lanes.len() / per_row, 0.0);
+    for (&row, &scale) in rows.iter().zip(&space.distinct) {
+        space.scales[row as usize] = scale;
+    }
 }
 
 /// Pass 2; returns the items' part of the loss.
@@ -125,6 +144,7 @@ fn user_gradients(step: &Step, batch: &Batch, users: &Side, items: &Side, space:
             batch,
             users: &users.weights,
             items: &items.weights,
+            scales: &space.scales,
             first,
             derivatives,
             gradients,
@@ -139,6 +159,8 @@ struct UserGradients<'a> {
     batch: &'a Batch,
     users: &'a Table,
     items: &'a Table,
+    /// See [`Space::scales`].
+    scales: &'a [f32],
     /// The first of its users, of the batch's distinct ones.
     first: usize,
     derivatives: &'a mut [f32],
@@ -162,6 +184,11 @@ impl Job for UserGradients<'_> {
                 prefetch(self.users.row(later));
             }
             let places = starts[group] as usize..starts[group + 1] as usize;
+            let own = if rows.cosine {
+                lengths::inverse::<S>(user)
+            } else {
+                1.0
+            };
             gradient.fill(Lane::ZERO);
             let (mut total, mut slope) = (0.0f64, 0.0);
             for (place, scores) in places.clone().zip(derivatives.by_ref()) {
@@ -173,12 +200,25 @@ impl Job for UserGradients<'_> {
                 }
                 for (score, &item) in scores.iter_mut().zip(items) {
                     *score = rows.score::<S>(user, self.items.row(item));
+                    if rows.cosine {
+                        *score *= own * self.scales[item as usize];
+                    }
                 }
                 let target = batch.targets.get(place).copied().unwrap_or(0.0);
                 total += f64::from(goal.derive(scores, target, step.scale));
-                for (&derivative, &item) in scores.iter().zip(items) {
-                    add_scaled::<S>(gradient, derivative, self.items.row(item));
-                    slope += derivative;
+                for (derivative, &item) in scores.iter_mut().zip(items) {
+                    // Most negatives of a loss with a margin.
+                    if *derivative == 0.0 {
+                        continue;
+                    }
+                    slope += *derivative;
+                    let mut factor = *derivative;
+                    if rows.cosine {
+                        factor *= self.scales[item as usize];
+                        // Items see the user divided by its length.
+                        *derivative *= own;
+                    }
+                    add_scaled::<S>(gradient, factor, self.items.row(item));
                 }
             }
             let decay = step.user_decay * places.len() as f32;
@@ -187,12 +227,15 @@ impl Job for UserGradients<'_> {
     }
 }
 
-/// The bias's own gradient, and the regularizer of a row, whose weight is
+/// The bias's own gradient, what a length changes, and the regularizer of a row, whose weight is
 /// `decay`; returns the latter's part of the loss.
 #[inline(always)]
 fn finish<S: Isa>(rows: Rows, gradient: &mut [Lane], slope: f32, row: &[Lane], decay: f32) -> f64 {
     if let Some(column) = rows.bias {
         flat_mut(gradient)[column] = slope;
+    }
+    if rows.cosine {
+        lengths::through::<S>(gradient, row);
     }
     if decay == 0.0 {
         return 0.0;
@@ -221,6 +264,9 @@ impl ItemGradients<'_> {
         let mut slope = 0.0;
         for &place in places {
             let derivative = self.derivatives[place as usize];
+            if derivative == 0.0 {
+                continue;
+            }
             add_scaled::<S>(gradient, derivative, self.users.row(user_of(place)));
             slope += derivative;
         }

@@ -67,6 +67,18 @@ pub trait Spec: Send + Sync {
 }
 
 impl<S: Spec> ModelSpec for S {
+    fn unused_training_keys(&self) -> Vec<String> {
+        [
+            "negatives",
+            "negative_sampling",
+            "popularity_alpha",
+            "label_smoothing",
+            "normalize_ratings",
+        ]
+        .map(String::from)
+        .to_vec()
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let floats = self.num_weights(work.train.num_items) as u64;
         let batch = (work.training.batch_size as u64).min(work.users());

@@ -9,6 +9,9 @@
 //! - `xsimgcl` (Yu et al., TKDE 2024): one noised view that recommends, too;
 //!   its mean is contrasted with one of its layers.
 //!
+//! In place of BPR the scores may be trained by other losses, which is a model
+//! of ours and not the papers'.
+//!
 //! Every node's gradient is used, so that an optimizer's step is one on all
 //! embeddings, whatever `training.updates` says.
 //!
@@ -16,20 +19,24 @@
 //! what its layers are by the rule of propagation, from the items of its
 //! history, which do not see it in turn ([`recommender`]).
 
+mod params;
 mod recommender;
 mod task;
 mod tensors;
 
-use super::{ModelEntry, params};
+use super::ModelEntry;
+use super::embeddings::{self, Embeddings};
+use super::pairwise::Objective;
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
+use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
+use params::{LightGcn, Shared, SimGcl, XSimGcl, defaults, parse};
 use recommender::GraphRecommender;
-use serde::{Deserialize, Serialize};
 
 const DIM: (&str, &str) = ("embedding_dim", "width of the embeddings");
 const LAYERS: (&str, &str) = (
@@ -46,25 +53,57 @@ const WEIGHT: (&str, &str) = (
 );
 const TEMPERATURE: (&str, &str) = ("temperature", "divides cosines in the contrastive loss");
 const NOISE: (&str, &str) = ("noise", "length of the noise on each layer of a node");
+const LOSS: (&str, &str) = (
+    "loss",
+    "bpr as published; bce, softmax (sampled), full_softmax (the catalog), ccl (cosine contrastive \
+     loss)",
+);
+const COSINE: (&str, &str) = (
+    "cosine",
+    "scores are cosines: what comes out of the graph is divided by its length",
+);
+const SOFTMAX: (&str, &str) = ("softmax_temperature", "divides scores before a softmax");
+const MARGIN: (&str, &str) = (
+    "margin",
+    "ccl: cosines of negatives below it are as good as any",
+);
+const NEGATIVES: (&str, &str) = ("negative_weight", "ccl: weight of the negatives' mean");
 
 pub const LIGHTGCN: ModelEntry = ModelEntry {
     name: "lightgcn",
     summary: "embeddings averaged over the layers of a graph of users and items; loss bpr",
     citation: "He et al., LightGCN: simplifying and powering graph convolution network for \
                recommendation, SIGIR 2020",
-    params: &[DIM, LAYERS, REGULARIZATION],
+    params: &[
+        DIM,
+        LAYERS,
+        REGULARIZATION,
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
+    ],
     gradient: true,
-    defaults: params::defaults::<LightGcn>,
+    defaults: defaults::<LightGcn>,
     build: |table| {
-        let params: LightGcn = params::parse(table)?;
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: true,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: None,
-        })
+        let (params, shared): (LightGcn, _) = parse(table)?;
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: true,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: None,
+                cosine: shared.loss.cosine,
+            },
+            shared,
+        )
     },
 };
 
@@ -73,24 +112,44 @@ pub const SIMGCL: ModelEntry = ModelEntry {
     summary: "graph layers with a contrast between two views with noise; loss bpr + InfoNCE",
     citation: "Yu et al., Are graph augmentations necessary? Simple graph contrastive learning \
                for recommendation, SIGIR 2022",
-    params: &[DIM, LAYERS, REGULARIZATION, WEIGHT, TEMPERATURE, NOISE],
+    params: &[
+        DIM,
+        LAYERS,
+        REGULARIZATION,
+        WEIGHT,
+        TEMPERATURE,
+        NOISE,
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
+    ],
     gradient: true,
-    defaults: params::defaults::<SimGcl>,
+    defaults: defaults::<SimGcl>,
     build: |table| {
-        let params: SimGcl = params::parse(table)?;
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: false,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: Some(contrasting(
-                Views::Two,
-                params.contrast_weight,
-                params.temperature,
-                params.noise,
-            )?),
-        })
+        let (params, shared): (SimGcl, _) = parse(table)?;
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: false,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: Some(contrasting(
+                    Views::Two,
+                    params.contrast_weight,
+                    params.temperature,
+                    params.noise,
+                )?),
+                cosine: shared.loss.cosine,
+            },
+            shared,
+        )
     },
 };
 
@@ -110,102 +169,44 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
             "contrast_layer",
             "the layer, from 1, that the mean over layers is contrasted with",
         ),
+        LOSS,
+        COSINE,
+        SOFTMAX,
+        MARGIN,
+        NEGATIVES,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
-    defaults: params::defaults::<XSimGcl>,
+    defaults: defaults::<XSimGcl>,
     build: |table| {
-        let params: XSimGcl = params::parse(table)?;
+        let (params, shared): (XSimGcl, _) = parse(table)?;
         ensure!(
             (1..=params.layers).contains(&params.contrast_layer),
             "`contrast_layer` must be one of the {} layers",
             params.layers
         );
-        build(Settings {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            first: false,
-            regularization: params.regularization as f32,
-            gradient_clip: 0.0,
-            contrast: Some(contrasting(
-                Views::Layer(params.contrast_layer),
-                params.contrast_weight,
-                params.temperature,
-                params.noise,
-            )?),
-        })
+        build(
+            Settings {
+                columns: params.embedding_dim,
+                layers: params.layers,
+                first: false,
+                regularization: params.regularization as f32,
+                gradient_clip: 0.0,
+                contrast: Some(contrasting(
+                    Views::Layer(params.contrast_layer),
+                    params.contrast_weight,
+                    params.temperature,
+                    params.noise,
+                )?),
+                cosine: shared.loss.cosine,
+            },
+            shared,
+        )
     },
 };
-
-/// Parameters of `lightgcn`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LightGcn {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-}
-
-impl Default for LightGcn {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 3,
-            regularization: 5e-5,
-        }
-    }
-}
-
-/// Parameters of `simgcl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SimGcl {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-    contrast_weight: f64,
-    temperature: f64,
-    noise: f64,
-}
-
-impl Default for SimGcl {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
-            contrast_weight: 0.05,
-            temperature: 0.2,
-            noise: 0.1,
-        }
-    }
-}
-
-/// Parameters of `xsimgcl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct XSimGcl {
-    embedding_dim: usize,
-    layers: usize,
-    regularization: f64,
-    contrast_weight: f64,
-    temperature: f64,
-    noise: f64,
-    contrast_layer: usize,
-}
-
-impl Default for XSimGcl {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
-            contrast_weight: 0.1,
-            temperature: 0.2,
-            noise: 0.2,
-            contrast_layer: 1,
-        }
-    }
-}
 
 fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Result<Contrasting> {
     ensure!(
@@ -230,22 +231,42 @@ fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Resul
     })
 }
 
-fn build(settings: Settings) -> Result<Box<dyn ModelSpec>> {
+fn build(settings: Settings, shared: Shared) -> Result<Box<dyn ModelSpec>> {
+    let Shared { loss, embeddings } = shared;
+    let objective = loss.objective();
+    embeddings.check()?;
+    ensure!(
+        !matches!(loss.loss, Loss::Mse | Loss::InBatchSoftmax),
+        "graph models have no loss mse or in_batch_softmax: use bpr, bce, softmax, full_softmax or ccl"
+    );
+    objective.check(loss.cosine, "softmax_temperature")?;
     ensure!(settings.columns > 0, "`embedding_dim` must be at least 1");
     ensure!(settings.layers > 0, "`layers` must be at least 1");
     ensure!(
         settings.regularization >= 0.0 && settings.regularization.is_finite(),
         "`regularization` must not be negative"
     );
-    Ok(Box::new(GraphModel { settings }))
+    Ok(Box::new(GraphModel {
+        settings,
+        objective,
+        embeddings,
+    }))
 }
 
 /// Any of the three.
 struct GraphModel {
     settings: Settings,
+    objective: Objective,
+    embeddings: Embeddings,
 }
 
 impl ModelSpec for GraphModel {
+    fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = self.objective.unused_training_keys();
+        unused.push("updates".into());
+        unused
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let s = &self.settings;
         let nodes = work.users() + work.items();
@@ -258,6 +279,12 @@ impl ModelSpec for GraphModel {
             Some(_) => 16 * (work.training.batch_size as u64).pow(2),
             None => 0,
         };
+        let catalog = match self.objective.loss {
+            // Scores of a batch, their softmax, and the gradients of both.
+            Loss::FullSoftmax => 16 * work.training.batch_size as u64 * work.items(),
+            _ => 0,
+        };
+        let passes = passes + catalog;
         let graph = 2 * work.pairs() * 8 + nodes * 8;
         let mut footprint = work.trained(floats, passes + contrast, SMALLER_EMBEDDINGS);
         let examples = 16 * work.pairs();
@@ -267,7 +294,7 @@ impl ModelSpec for GraphModel {
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
-        task::fit(self.settings, context)
+        task::fit(self.settings, self.objective, self.embeddings, context)
     }
 
     fn load(

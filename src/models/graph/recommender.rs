@@ -11,6 +11,7 @@
 use crate::data::interactions::Interactions;
 use crate::device::{Family, ensure_fits, family};
 use crate::kernels::gcn::{Embedded, Settings, embed};
+use crate::kernels::lengths::to_unit;
 use crate::kernels::propagate::Graph;
 use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
@@ -31,6 +32,7 @@ pub struct GraphRecommender {
     graph: Arc<Graph>,
     layers: usize,
     first: bool,
+    cosine: bool,
     device: Device,
     /// Made of the parameters when it is first asked for.
     vectors: OnceLock<Vectors>,
@@ -74,6 +76,7 @@ impl GraphRecommender {
             graph: Arc::new(graph),
             layers: settings.layers,
             first: settings.first,
+            cosine: settings.cosine,
             device: device.clone(),
             vectors: OnceLock::new(),
         })
@@ -104,7 +107,7 @@ impl GraphRecommender {
         let mut embeddings = self.users.host()?;
         embeddings.extend(self.items.host()?);
         let (dim, graph) = (self.dim(), &self.graph);
-        let embedded = embed(graph, &embeddings, dim, self.layers, self.first);
+        let mut embedded = embed(graph, &embeddings, dim, self.layers, self.first);
         let mut average = vec![0.0f64; dim];
         let mut users = 0.0;
         for (row, vector) in graph.rows().iter().zip(embedded.users.chunks_exact(dim)) {
@@ -118,6 +121,9 @@ impl GraphRecommender {
         }
         let average = average.iter().map(|a| (a / f64::max(users, 1.0)) as f32);
         let average = average.collect();
+        if self.cosine {
+            to_unit(&mut embedded.items, dim);
+        }
         Ok(self.vectors.get_or_init(|| Vectors {
             embedded,
             average,
@@ -162,6 +168,9 @@ impl GraphRecommender {
         let rows = all.par_chunks_mut(self.dim());
         rows.zip(queries)
             .try_for_each(|(row, query)| self.vector(vectors, query, row))?;
+        if self.cosine {
+            to_unit(&mut all, self.dim());
+        }
         Ok(all)
     }
 
@@ -216,6 +225,9 @@ impl Recommender for GraphRecommender {
             || vec![0.0; dim],
             |user, (query, &item)| {
                 self.vector(vectors, query, user)?;
+                if self.cosine {
+                    to_unit(user, dim);
+                }
                 let item = &vectors.embedded.items[item as usize * dim..][..dim];
                 Ok(user.iter().zip(item).map(|(u, i)| u * i).sum())
             },

@@ -1,11 +1,13 @@
 //! Training graph models: by kernels on the CPU, by tensors elsewhere.
 
 use super::recommender::GraphRecommender;
-use super::tensors::OnTensors;
+use super::tensors::{Goals, OnTensors};
 use crate::device::{Family, family};
 use crate::kernels::gcn::{Batch, Gcn, Settings};
+use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, Recommender};
-use crate::models::pairwise::Examples;
+use crate::models::embeddings::Embeddings;
+use crate::models::pairwise::{Examples, Objective};
 use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
@@ -22,23 +24,38 @@ use std::sync::Arc;
 /// # Errors
 /// Settings that graph models do not know, data that does not fit, and what
 /// [`training::fit`] reports.
-pub fn fit(mut settings: Settings, context: FitContext<'_>) -> Result<Fitted> {
+pub fn fit(
+    mut settings: Settings,
+    objective: Objective,
+    embeddings: Embeddings,
+    context: FitContext<'_>,
+) -> Result<Fitted> {
     let config = context.training;
-    check(config)?;
+    check(config, objective.loss)?;
     settings.gradient_clip = config.gradient_clip as f32;
     let train = context.data.train;
     let log = Arc::new(train.sorted_by_item());
     let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
-    let sampler = NegativeSampler::new(log.clone(), sampling, alpha)?;
-    let recommender = GraphRecommender::new(&settings, train, Some(context.seed), context.device)?;
+    let sampler = if objective.loss.samples_negatives() {
+        Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
+    } else {
+        None
+    };
+    let mut recommender =
+        GraphRecommender::new(&settings, train, Some(context.seed), context.device)?;
+    for table in recommender.params_mut() {
+        table.keep_within(embeddings.max_norm);
+    }
     let mut task = GraphTask {
-        examples: Examples::new(log, Some(sampler), config.negatives),
+        examples: Examples::new(log, sampler, config.negatives),
         batch: Batch::new(recommender.graph()),
         users: Vec::new(),
         items: Vec::new(),
         epoch: 0,
         recommender,
         settings,
+        objective,
+        embeddings,
         config,
         device: context.device,
         seed: context.seed,
@@ -52,15 +69,15 @@ pub fn fit(mut settings: Settings, context: FitContext<'_>) -> Result<Fitted> {
     })
 }
 
-fn check(config: &TrainingConfig) -> Result<()> {
+fn check(config: &TrainingConfig, loss: Loss) -> Result<()> {
     ensure!(
         config.updates != Updates::Hogwild,
         "`training.updates = \"hogwild\"` is for model `mf`; graph models update all embeddings \
          in every step"
     );
     ensure!(
-        config.label_smoothing == 0.0,
-        "`training.label_smoothing` is for bce and softmax; graph models are trained by bpr"
+        config.label_smoothing == 0.0 || !matches!(loss, Loss::Bpr | Loss::Ccl),
+        "`training.label_smoothing` is for losses bce, softmax and full_softmax"
     );
     ensure!(
         !config.normalize_ratings,
@@ -73,6 +90,8 @@ fn check(config: &TrainingConfig) -> Result<()> {
 struct GraphTask<'a> {
     recommender: GraphRecommender,
     settings: Settings,
+    objective: Objective,
+    embeddings: Embeddings,
     config: &'a TrainingConfig,
     device: &'a Device,
     seed: Seed,
@@ -129,13 +148,21 @@ impl Trainable for GraphTask<'_> {
             .tensors
             .get_or_insert_with(|| OnTensors::new(graph.clone(), self.settings, self.device));
         let params = self.recommender.params();
-        Ok(tensors.loss(tape, [params[0], params[1]], &self.batch, &noise))
+        let loss = Goals {
+            objective: self.objective,
+            smoothing: self.config.label_smoothing,
+            embeddings: self.embeddings,
+        };
+        Ok(tensors.loss(tape, [params[0], params[1]], loss, &self.batch, &noise))
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {
-        if family(self.device) != Family::Flex {
+        let goal = self.objective.goal(self.config.label_smoothing);
+        let Some(goal) =
+            goal.filter(|_| family(self.device) == Family::Flex && self.embeddings.is_off())
+        else {
             return Ok(false);
-        }
+        };
         let params = self.recommender.params();
         let mut embeddings = params[0].host()?;
         embeddings.extend(params[1].host()?);
@@ -144,7 +171,7 @@ impl Trainable for GraphTask<'_> {
             state.extend(of_items);
         }
         let graph = self.recommender.graph().clone();
-        self.gcn = Some(Gcn::new(graph, self.settings, &embeddings, &states));
+        self.gcn = Some(Gcn::new(graph, self.settings, goal, &embeddings, &states));
         Ok(true)
     }
 

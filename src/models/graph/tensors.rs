@@ -8,7 +8,9 @@ use crate::kernels::gcn::{Batch, Contrasting, Layer, Noise, Settings, Views};
 use crate::kernels::propagate::{DeviceGraph, Graph};
 use crate::kernels::rows::{Segments, supported};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};
-use crate::losses;
+use crate::losses::{self, Loss};
+use crate::models::embeddings::Embeddings;
+use crate::models::pairwise::Objective;
 use crate::params::Param;
 use crate::seed::Rng;
 use crate::tape::Tape;
@@ -24,6 +26,37 @@ pub struct OnTensors {
     on_device: DeviceGraph,
     settings: Settings,
     device: Device,
+}
+
+/// What a training minimizes, and on which embeddings.
+#[derive(Clone, Copy)]
+pub struct Goals {
+    pub objective: Objective,
+    pub smoothing: f64,
+    pub embeddings: Embeddings,
+}
+
+/// The embeddings that a step goes by, and what was kept of them where some
+/// were dropped, as a factor.
+fn disturb(
+    tape: &mut Tape,
+    table: Tensor<2>,
+    embeddings: &Embeddings,
+) -> (Tensor<2>, Option<Tensor<2>>) {
+    let [rows, columns] = table.dims();
+    let kept = (embeddings.embedding_dropout > 0.0).then(|| {
+        let ones = tape.floats(vec![1.0; rows * columns], [rows, columns]);
+        tape.dropout(ones, embeddings.embedding_dropout).inner()
+    });
+    let table = match &kept {
+        Some(kept) => table * kept.clone(),
+        None => table,
+    };
+    if embeddings.embedding_noise == 0.0 {
+        return (table, kept);
+    }
+    let noised = tape.noise(Tensor::from_inner(table), embeddings.embedding_noise);
+    (noised.inner(), kept)
 }
 
 /// A pass through the layers, `[nodes, columns]` each.
@@ -57,17 +90,19 @@ impl OnTensors {
         &self,
         tape: &mut Tape,
         params: [&Param; 2],
+        goals: Goals,
         batch: &Batch,
         stream: &Rng,
     ) -> Tensor<1> {
         let embeddings = Tensor::cat(params.map(Param::value).to_vec(), 0);
+        let (seen_as, kept) = disturb(tape, embeddings.clone(), &goals.embeddings);
         let views: Vec<View> = self
             .settings
             .views()
             .iter()
-            .map(|&noise| self.view(&embeddings, noise.map(|view| (view, stream))))
+            .map(|&noise| self.view(&seen_as, noise.map(|view| (view, stream))))
             .collect();
-        let (loss, seen) = self.losses(&views, batch);
+        let (loss, seen) = self.losses(&views, goals, batch);
         let gradients = loss.backward();
         let total = |chosen: bool| {
             let parts = seen.iter().filter(|s| s.chosen == chosen);
@@ -75,7 +110,11 @@ impl OnTensors {
             self.scatter(parts.collect())
         };
         let gradient = self.back(total(false), total(true));
-        let (penalty, decay) = self.penalty(&embeddings, batch);
+        let (penalty, decay) = self.penalty(&embeddings, goals.embeddings.l1, batch);
+        let gradient = gradient.map(|gradient| match kept {
+            Some(kept) => gradient * kept,
+            None => gradient,
+        });
         let gradient = Tensor::from_inner(gradient.expect("every batch has users") + decay);
         let value = Tensor::from_inner(loss.inner() + penalty);
         let users = params[0].shape()[0];
@@ -143,18 +182,39 @@ impl OnTensors {
     }
 
     /// The loss but for the regularizer, and the rows that it sees.
-    fn losses(&self, views: &[View], batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
+    fn losses(&self, views: &[View], goals: Goals, batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
         let nodes = |rows: &[u32]| -> Vec<u32> {
             let nodes = self.graph.nodes();
             rows.iter().map(|&row| nodes[row as usize]).collect()
         };
+        let Goals {
+            objective,
+            smoothing,
+            ..
+        } = goals;
         let finals = |view: &View, nodes| self.see(&view.finals, nodes, false);
         let (examples, width, dim) = (batch.users.len(), batch.width(), self.settings.columns);
         let users = finals(&views[0], nodes(&batch.users));
-        let items = finals(&views[0], nodes(&batch.items));
-        let products = users.leaf.clone().reshape([examples, 1, dim])
-            * items.leaf.clone().reshape([examples, width, dim]);
-        let mut loss = losses::bpr(products.sum_dim(2).reshape([examples, width]));
+        let over_catalog = objective.loss == Loss::FullSoftmax;
+        let positives = nodes(&batch.items);
+        let first = self.graph.num_users() as u32;
+        let items = if over_catalog {
+            finals(&views[0], (first..self.graph.num_nodes() as u32).collect())
+        } else {
+            finals(&views[0], positives.clone())
+        };
+        let of_users = self.scored(users.leaf.clone());
+        let of_items = self.scored(items.leaf.clone());
+        let mut loss = if over_catalog {
+            let scores = of_users.matmul(of_items.transpose()) / objective.temperature;
+            let positives: Vec<u32> = positives.iter().map(|node| node - first).collect();
+            losses::full_softmax(scores, Tensor::from_inner(self.ints(&positives)), smoothing)
+        } else {
+            let products =
+                of_users.reshape([examples, 1, dim]) * of_items.reshape([examples, width, dim]);
+            let scores = products.sum_dim(2).reshape([examples, width]);
+            objective.sampled(scores, smoothing)
+        };
         let mut seen = vec![users, items];
         if let Some(contrast) = self.settings.contrast {
             for slots in batch.to_contrast() {
@@ -174,6 +234,14 @@ impl OnTensors {
             }
         }
         (loss, seen)
+    }
+
+    /// What scores are inner products of.
+    fn scored(&self, rows: Tensor<2>) -> Tensor<2> {
+        if self.settings.cosine {
+            return losses::unit_rows(rows);
+        }
+        rows
     }
 
     fn see(&self, tensor: &Tensor<2>, nodes: Vec<u32>, chosen: bool) -> Seen {
@@ -232,27 +300,29 @@ impl OnTensors {
     }
 
     /// The regularizer, and its gradient by all embeddings.
-    fn penalty(&self, embeddings: &Tensor<2>, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+    fn penalty(&self, embeddings: &Tensor<2>, l1: f64, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
         let nodes = self.graph.num_nodes();
-        let decay = self.settings.regularization / batch.users.len() as f32;
-        let mut strengths = vec![0.0; nodes];
+        let mut uses = vec![0.0; nodes];
         for (group, &row) in batch.groups.rows.iter().enumerate() {
             let places = batch.groups.places_of(group).len();
-            strengths[self.graph.nodes()[row as usize] as usize] = decay * places as f32;
+            uses[self.graph.nodes()[row as usize] as usize] = places as f32;
         }
-        let strengths = Tensor::from_data(TensorData::new(strengths, [nodes, 1]), &self.device);
-        let pulled = embeddings.clone() * strengths;
-        ((pulled.clone() * embeddings.clone()).sum(), pulled * 2.0)
+        let examples = batch.users.len() as f32;
+        let uses = Tensor::from_data(TensorData::new(uses, [nodes, 1]), &self.device) / examples;
+        let pulled = embeddings.clone() * uses.clone() * self.settings.regularization;
+        let l2 = (pulled.clone() * embeddings.clone()).sum();
+        if l1 == 0.0 {
+            return (l2, pulled * 2.0);
+        }
+        let pushed = embeddings.clone().sign() * uses * l1;
+        let l1 = (pushed.clone() * embeddings.clone()).sum();
+        (l2 + l1, pulled * 2.0 + pushed)
     }
 }
 
 /// See [`crate::kernels::contrast`].
 fn info_nce(contrasting: &Contrasting, a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
-    let unit = |x: Tensor<2>| {
-        let norms = (x.clone() * x.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
-        x / norms
-    };
-    let (a, b) = (unit(a), unit(b));
+    let (a, b) = (losses::unit_rows(a), losses::unit_rows(b));
     let sharpness = 1.0 / contrasting.loss.temperature;
     let own = ((a.clone() * b.clone()).sum_dim(1) - 1.0) * sharpness;
     let all = (a.matmul(b.transpose()) - 1.0) * sharpness;

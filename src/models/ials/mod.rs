@@ -25,7 +25,7 @@ use crate::footprint::{Footprint, Workload};
 use crate::kernels::als::Settings;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
-use crate::training;
+use crate::training::{self, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use pairs::both;
@@ -148,6 +148,17 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        TrainingConfig::keys_but(&[
+            "epochs",
+            "batch_size",
+            "validate_every",
+            "validation_metric",
+            "patience",
+            "checkpoint_seconds",
+        ])
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let dim = self.embedding_dim as u64;
         // The pairs of both sides, and a system for each thread.

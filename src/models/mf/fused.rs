@@ -27,12 +27,15 @@ pub struct SideParams<'a> {
 pub fn fuse(
     users: SideParams<'_>,
     items: SideParams<'_>,
+    cosine: bool,
     around: &Fuse<'_>,
 ) -> Result<Option<Box<dyn FusedPairs>>> {
     let Some(goal) = around.goal() else {
         return Ok(None);
     };
-    if around.config.updates == Updates::Dense {
+    // The kernels measure lengths for whole batches whose items are final.
+    let measures = around.config.updates == Updates::Rows && !around.objective.hardest_negative;
+    if around.config.updates == Updates::Dense || (cosine && !measures) {
         return Ok(None);
     }
     let dim = users.embeddings.shape()[1];
@@ -41,6 +44,7 @@ pub fn fuse(
         hardest_negative: around.objective.hardest_negative,
         rows: Rows {
             bias: users.biases.map(|_| dim),
+            cosine,
         },
         user_regularization: users.regularization as f32,
         item_regularization: items.regularization as f32,

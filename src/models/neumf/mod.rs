@@ -11,8 +11,9 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use super::ModelEntry;
+use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective, PairNetwork};
+use super::{ModelEntry, params};
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
@@ -56,7 +57,7 @@ const fn entry(name: &'static str, summary: &'static str, build: Build) -> Model
         citation: CITATION,
         params: PARAMS,
         gradient: true,
-        defaults: crate::models::params::defaults::<Params>,
+        defaults,
         build,
     }
 }
@@ -94,6 +95,10 @@ const PARAMS: &[(&str, &str)] = &[
         "pretrained_mlp",
         "run directory of an `mlp` on the same data and split to start from",
     ),
+    embeddings::L1,
+    embeddings::MAX_NORM,
+    embeddings::NOISE,
+    embeddings::DROPOUT,
 ];
 
 /// Which branches a network has.
@@ -155,13 +160,35 @@ impl Default for Params {
     }
 }
 
+impl Params {
+    fn objective(&self) -> Objective {
+        Objective {
+            loss: self.loss,
+            temperature: self.temperature,
+            hardest_negative: self.hardest_negative,
+            margin: pairwise::MARGIN,
+            negative_weight: pairwise::NEGATIVE_WEIGHT,
+            logq_correction: false,
+        }
+    }
+}
+
 struct Spec {
     kind: Kind,
     params: Params,
+    embeddings: Embeddings,
 }
 
-fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
-    let params: Params = crate::models::params::parse(table)?;
+fn defaults() -> toml::Table {
+    let mut all = params::defaults::<Params>();
+    all.extend(params::defaults::<Embeddings>());
+    all
+}
+
+fn build(kind: Kind, mut table: toml::Table) -> Result<Box<dyn ModelSpec>> {
+    let embeddings: Embeddings = params::take(&mut table, &defaults())?;
+    embeddings.check()?;
+    let params: Params = params::parse(table)?;
     ensure!(
         params.embedding_dim > 0,
         "`embedding_dim` must be at least 1"
@@ -186,21 +213,25 @@ fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
         params.init_deviation > 0.0,
         "`init_deviation` must be above 0"
     );
-    ensure!(params.temperature > 0.0, "`temperature` must be above 0");
     ensure!(
-        params.loss != Loss::InBatchSoftmax,
-        "`loss = \"in_batch_softmax\"` needs a score that is an inner product; use model `mf`, or `loss = \"softmax\"`"
+        !matches!(
+            params.loss,
+            Loss::InBatchSoftmax | Loss::FullSoftmax | Loss::Ccl
+        ),
+        "in_batch_softmax, full_softmax and ccl need a score that is an inner product; use model \
+         `mf`, or `loss = \"softmax\"`"
     );
-    ensure!(
-        !params.hardest_negative || params.loss == Loss::Bpr,
-        "`hardest_negative` is for `loss = \"bpr\"`"
-    );
+    params.objective().check(false, "temperature")?;
     ensure!(
         (kind.gmf && kind.mlp)
             || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
         "`pretrained_gmf` and `pretrained_mlp` are for model `neumf`"
     );
-    Ok(Box::new(Spec { kind, params }))
+    Ok(Box::new(Spec {
+        kind,
+        params,
+        embeddings,
+    }))
 }
 
 impl Spec {
@@ -262,6 +293,7 @@ impl Spec {
             bias: Param::zeros("output_bias", [1, 1], device),
             regularization: p.regularization,
             num_items: items,
+            disturbance: Embeddings::default(),
         }
     }
 
@@ -294,6 +326,10 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.params.objective().unused_training_keys()
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let p = &self.params;
         let mut columns = 0;
@@ -312,13 +348,8 @@ impl ModelSpec for Spec {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let mut network = self.network(context.data.train, Some(context.seed), context.device);
         self.pretrain(&mut network)?;
-        let objective = Objective {
-            loss: self.params.loss,
-            temperature: self.params.temperature,
-            hardest_negative: self.params.hardest_negative,
-            logq_correction: false,
-        };
-        pairwise::fit(Box::new(network), objective, context)
+        network.regularize(self.embeddings);
+        pairwise::fit(Box::new(network), self.params.objective(), context)
     }
 
     fn load(

@@ -3,6 +3,7 @@
 use super::fused;
 use crate::device;
 use crate::model::{ItemVectors, QueryVectors};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork, score_by_tiles};
 use crate::params::{Param, host};
 use crate::tape::{Index, Tape};
@@ -32,6 +33,7 @@ pub struct Network {
     pub bias: Param,
     pub regularization: f64,
     pub num_items: usize,
+    pub disturbance: Embeddings,
 }
 
 /// Embedding rows of a batch in one branch.
@@ -84,6 +86,35 @@ impl Mlp {
 }
 
 impl Network {
+    /// For training.
+    pub fn regularize(&mut self, embeddings: Embeddings) {
+        self.disturbance = embeddings;
+        let gmf = self.gmf.iter_mut().map(|g| (&mut g.users, &mut g.items));
+        let mlp = self.mlp.iter_mut().map(|m| (&mut m.users, &mut m.items));
+        for (users, items) in gmf.chain(mlp) {
+            users.keep_within(embeddings.max_norm);
+            items.keep_within(embeddings.max_norm);
+        }
+    }
+
+    /// Rows as the branches see them.
+    fn seen(&self, tape: &mut Tape, rows: Branch) -> Branch {
+        Branch {
+            users: self.disturbance.disturb(tape, rows.users),
+            items: self.disturbance.disturb(tape, rows.items),
+        }
+    }
+
+    /// The regularizer of a branch's rows.
+    fn penalty(&self, rows: &Branch, examples: usize) -> Option<Tensor<1>> {
+        let l1 = self
+            .disturbance
+            .l1_of(&[&rows.users, &rows.items], examples);
+        let l2 = (self.regularization > 0.0)
+            .then(|| rows.squares() * (self.regularization / examples as f64));
+        l2.into_iter().chain(l1).reduce(|a, b| a + b)
+    }
+
     /// A table with a row for each user.
     pub fn user_table(&self) -> &Param {
         let mlp = self.mlp.as_ref().map(|m| &m.users);
@@ -149,32 +180,27 @@ impl PairNetwork for Network {
         users: &[u32],
         items: &[u32],
     ) -> (Tensor<2>, Option<Tensor<1>>) {
-        let batch = users.len() as f64;
         let rows = self.user_table().shape()[0];
         let at = (
             tape.index(users.to_vec(), rows),
             tape.index(items.to_vec(), self.num_items),
         );
-        let mut sum: Option<(Tensor<2>, Tensor<1>)> = None;
-        let mut add = |scores: Tensor<2>, squares: Tensor<1>| {
-            sum = Some(match sum.take() {
-                Some((s, q)) => (s + scores, q + squares),
-                None => (scores, squares),
-            });
-        };
+        let (mut scores, mut penalties) = (Vec::new(), Vec::new());
         if let Some(gmf) = &self.gmf {
             let rows = Self::rows(tape, &gmf.users, &gmf.items, (&at.0, &at.1));
-            let squares = rows.squares();
-            add(gmf.forward(tape, rows), squares);
+            penalties.extend(self.penalty(&rows, users.len()));
+            let rows = self.seen(tape, rows);
+            scores.push(gmf.forward(tape, rows));
         }
         if let Some(mlp) = &self.mlp {
             let rows = Self::rows(tape, &mlp.users, &mlp.items, (&at.0, &at.1));
-            let squares = rows.squares();
-            add(mlp.forward(tape, rows), squares);
+            penalties.extend(self.penalty(&rows, users.len()));
+            let rows = self.seen(tape, rows);
+            scores.push(mlp.forward(tape, rows));
         }
-        let (scores, squares) = sum.expect("a network has a branch");
-        let penalty = (self.regularization > 0.0).then(|| squares * (self.regularization / batch));
-        (scores + tape.param(&self.bias), penalty)
+        let scores = scores.into_iter().reduce(|a, b| a + b);
+        let scores = scores.expect("a network has a branch") + tape.param(&self.bias);
+        (scores, penalties.into_iter().reduce(|a, b| a + b))
     }
 
     fn user_tables(&self) -> Vec<&Param> {
@@ -210,6 +236,9 @@ impl PairNetwork for Network {
     }
 
     fn fuse(&self, around: &Fuse<'_>) -> Result<Option<Box<dyn FusedPairs>>> {
+        if !self.disturbance.is_off() {
+            return Ok(None);
+        }
         fused::fuse(self, around)
     }
 

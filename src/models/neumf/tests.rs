@@ -5,6 +5,7 @@ use super::{Kind, Params, Spec};
 use crate::data::interactions::Interactions;
 use crate::kernels::update::Hyper;
 use crate::losses::{self, Loss};
+use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Examples, Fuse, Objective, PairNetwork, Scale};
 use crate::optim::{Optimizer, OptimizerKind};
 use crate::params::host;
@@ -59,6 +60,8 @@ impl Case {
             loss: self.spec.params.loss,
             temperature: self.spec.params.temperature,
             hardest_negative: self.spec.params.hardest_negative,
+            margin: 0.9,
+            negative_weight: 10.0,
             logq_correction: false,
         }
     }
@@ -204,7 +207,11 @@ fn case(kind: Kind, params: Params) -> Case {
         ..TrainingConfig::default()
     };
     Case {
-        spec: Spec { kind, params },
+        spec: Spec {
+            kind,
+            params,
+            embeddings: Embeddings::default(),
+        },
         config,
     }
 }

@@ -2,10 +2,14 @@
 //! and serving users that training never saw.
 
 mod examples;
+mod in_batch;
+mod objective;
 mod recommender;
 mod task;
 
 pub use examples::Examples;
+pub use in_batch::InBatch;
+pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective};
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
@@ -50,6 +54,17 @@ pub trait PairNetwork: Send + Sync {
         _: &mut Tape,
         _: &[u32],
         _: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        None
+    }
+
+    /// Every user against every item, `[batch, items]`, where that is cheap;
+    /// `positives` are what the regularizer counts of the items.
+    fn catalog_scores(
+        &self,
+        _: &mut Tape,
+        _users: &[u32],
+        _positives: &[u32],
     ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         None
     }
@@ -144,17 +159,7 @@ pub struct Fuse<'a> {
 impl Fuse<'_> {
     /// What the kernels minimize; `None` for a loss that they do not know.
     pub fn goal(&self) -> Option<Goal> {
-        let smoothing = self.config.label_smoothing as f32;
-        Some(match self.objective.loss {
-            Loss::Mse => Goal::Mse,
-            Loss::Bce => Goal::Bce { smoothing },
-            Loss::Bpr => Goal::Bpr,
-            Loss::Softmax => Goal::Softmax {
-                temperature: self.objective.temperature as f32,
-                smoothing,
-            },
-            Loss::InBatchSoftmax => return None,
-        })
+        self.objective.goal(self.config.label_smoothing)
     }
 }
 
@@ -178,19 +183,6 @@ pub trait FusedPairs: Send + Sync {
     fn write_back(&mut self, params: Vec<&mut Param>, optimizer: &mut Optimizer) -> Result<()>;
 }
 
-/// What a pair model is trained for.
-#[derive(Clone, Copy, Debug)]
-pub struct Objective {
-    pub loss: Loss,
-    /// Divides scores before a softmax.
-    pub temperature: f64,
-    /// Learn from the highest-scored of an example's negatives alone.
-    pub hardest_negative: bool,
-    /// Subtracts the log-probability of an item from its score as an in-batch
-    /// negative, which are drawn by popularity.
-    pub logq_correction: bool,
-}
-
 /// What a network of pairs takes: tables of so many columns for users and for
 /// items, and so many numbers for each pair that a step looks at. What other
 /// weights it has is small beside its tables.
@@ -200,7 +192,8 @@ pub fn footprint(work: &Workload<'_>, columns: u64, wide: u64, loss: Loss) -> Fo
     let per_example = match loss {
         Loss::Mse => 1,
         Loss::InBatchSoftmax => 1 + batch / wide.max(1),
-        Loss::Bce | Loss::Bpr | Loss::Softmax => 1 + training.negatives as u64,
+        Loss::FullSoftmax => 1 + work.items() / wide.max(1),
+        Loss::Bce | Loss::Bpr | Loss::Softmax | Loss::Ccl => 1 + training.negatives as u64,
     };
     // Forward, backward, and the rows' updates.
     let activations = 6 * 4 * batch * per_example * wide;
@@ -222,25 +215,25 @@ pub fn fit(
     objective: Objective,
     context: FitContext<'_>,
 ) -> Result<Fitted> {
-    ensure_params_fit(network.as_ref(), context.device)?;
+    ensure_params_fit(network.params(), context.device)?;
     let train = context.data.train;
     let scale = rating_scale(objective.loss, train, context.training.normalize_ratings)?;
     let config = context.training;
     let log = Arc::new(train.sorted_by_item());
-    let sampler = if objective.loss == Loss::Mse {
+    if objective.loss == Loss::FullSoftmax {
+        let (batch, items) = (config.batch_size, train.num_items);
+        let what = format!("the scores of `training.batch_size = {batch}` users");
+        device::ensure_fits(context.device, &what, 4 * batch * items)?;
+    }
+    let sampler = if matches!(objective.loss, Loss::Mse | Loss::FullSoftmax) {
         None
     } else {
         let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
         Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
-    let total = train.len().max(1) as f32;
-    let counts = train.item_counts();
     let mut task = PairTask {
         examples: Examples::new(log.clone(), sampler, config.negatives),
-        log_probabilities: counts
-            .iter()
-            .map(|&c| (c.max(1) as f32 / total).ln())
-            .collect(),
+        in_batch: InBatch::new(train, objective.logq_correction),
         recommender: PairRecommender::new(network, log, scale, context.device),
         objective,
         config,
@@ -255,8 +248,10 @@ pub fn fit(
     })
 }
 
-fn ensure_params_fit(network: &dyn PairNetwork, device: &Device) -> Result<()> {
-    network.params().into_iter().try_for_each(|param| {
+/// # Errors
+/// A parameter that is larger than what the device can hold in one piece.
+pub fn ensure_params_fit(params: Vec<&Param>, device: &Device) -> Result<()> {
+    params.into_iter().try_for_each(|param| {
         let [rows, columns] = param.shape();
         let what = format!("the table `{}` of {rows} rows", param.name());
         device::ensure_fits(device, &what, 4 * rows * columns)
@@ -288,7 +283,7 @@ pub fn load(
     data: ModelData<'_>,
     device: &Device,
 ) -> Result<Box<dyn Recommender>> {
-    ensure_params_fit(network.as_ref(), device)?;
+    ensure_params_fit(network.params(), device)?;
     for param in network.params_mut() {
         param.load(weights, "")?;
     }

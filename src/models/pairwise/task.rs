@@ -2,7 +2,7 @@
 
 use super::examples::Examples;
 use super::recommender::PairRecommender;
-use super::{Fuse, FusedPairs, Objective};
+use super::{Fuse, FusedPairs, InBatch, Objective};
 use crate::losses::{self, Loss};
 use crate::model::Recommender;
 use crate::optim::Optimizer;
@@ -12,7 +12,6 @@ use crate::tape::{Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// A pair model in training.
@@ -23,7 +22,7 @@ pub struct PairTask<'a> {
     pub device: &'a Device,
     pub seed: Seed,
     pub examples: Examples,
-    pub log_probabilities: Vec<f32>,
+    pub in_batch: InBatch,
     pub fused: Option<Box<dyn FusedPairs>>,
 }
 
@@ -75,13 +74,9 @@ impl PairTask<'_> {
             .cross_scores(tape, users, items)
             .expect("checked when the model was built");
         let batch = users.len();
-        let mask = tape.floats(self.in_batch_mask(users, items), [batch, batch]);
-        let mut diagonal = vec![0.0; batch * batch];
-        diagonal
-            .iter_mut()
-            .step_by(batch + 1)
-            .for_each(|d| *d = 1.0);
-        let diagonal = tape.floats(diagonal, [batch, batch]);
+        let mask = self.in_batch.mask(self.examples.sampler(), users, items);
+        let mask = tape.floats(mask, [batch, batch]);
+        let diagonal = tape.floats(InBatch::diagonal(batch), [batch, batch]);
         let scores = scores / self.objective.temperature;
         (
             losses::in_batch_softmax(scores, mask, diagonal, self.config.label_smoothing),
@@ -89,30 +84,20 @@ impl PairTask<'_> {
         )
     }
 
-    /// What is added to each in-batch score: a large negative number where
-    /// the column is another positive of the row's user.
-    fn in_batch_mask(&self, users: &[u32], items: &[u32]) -> Vec<f32> {
-        let sampler = self.examples.sampler();
-        let mut columns: Vec<(u32, u32)> = items.iter().copied().zip(0..).collect();
-        columns.sort_unstable();
-        let batch = users.len();
-        let mut mask = vec![0.0; batch * batch];
-        mask.par_chunks_mut(batch).enumerate().for_each(|(i, row)| {
-            if self.objective.logq_correction {
-                for (value, &item) in row.iter_mut().zip(items) {
-                    *value = -self.log_probabilities[item as usize];
-                }
-            }
-            for &positive in sampler.positives_of(users[i]) {
-                let from = columns.partition_point(|c| c.0 < positive);
-                for &(_, column) in columns[from..].iter().take_while(|c| c.0 == positive) {
-                    if column as usize != i {
-                        row[column as usize] = losses::MASKED;
-                    }
-                }
-            }
-        });
-        mask
+    fn over_catalog(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        items: &[u32],
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
+        let network = &self.recommender.network;
+        let (scores, penalty) = network
+            .catalog_scores(tape, users, items)
+            .expect("checked when the model was built");
+        let scores = scores / self.objective.temperature;
+        let smoothing = self.config.label_smoothing;
+        let positives = tape.ints(items);
+        (losses::full_softmax(scores, positives, smoothing), penalty)
     }
 }
 
@@ -144,7 +129,11 @@ impl Trainable for PairTask<'_> {
                 let (users, items) = self.examples.pairs(places);
                 self.in_batch(tape, &users, &items)
             }
-            sampled => {
+            Loss::FullSoftmax => {
+                let (users, items) = self.examples.pairs(places);
+                self.over_catalog(tape, &users, &items)
+            }
+            _ => {
                 let mut users = vec![0; places.len()];
                 let mut all = vec![0; places.len() * self.examples.width()];
                 self.examples.fill(places, &mut users, &mut all);
@@ -152,12 +141,7 @@ impl Trainable for PairTask<'_> {
                     all = self.keep_hardest(&users, &all)?;
                 }
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
-                let loss = match sampled {
-                    Loss::Bce => losses::bce(scores, smoothing),
-                    Loss::Bpr => losses::bpr(scores),
-                    _ => losses::softmax(scores / self.objective.temperature, smoothing),
-                };
-                (loss, penalty)
+                (self.objective.sampled(scores, smoothing), penalty)
             }
         };
         Ok(match penalty {
@@ -177,8 +161,8 @@ impl Trainable for PairTask<'_> {
         })?;
         ensure!(
             self.fused.is_some() || self.config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, with a loss other \
-             than in_batch_softmax; use `rows`"
+            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
+             and the keys for embeddings (`l1`, ...), with a loss of an example's own items; use `rows`"
         );
         Ok(self.fused.is_some())
     }

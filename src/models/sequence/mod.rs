@@ -106,6 +106,10 @@ impl Spec {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.setup.unused_training_keys()
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let mut layout = Layout::default();
         let body = (self.body)(&self.setup, &mut layout);

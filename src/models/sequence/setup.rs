@@ -225,6 +225,15 @@ impl Setup {
         Ok(())
     }
 
+    /// See [`crate::model::ModelSpec::unused_training_keys`].
+    pub fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = vec!["label_smoothing", "normalize_ratings"];
+        if self.loss == SequenceLoss::CrossEntropy {
+            unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
+        }
+        unused.into_iter().map(String::from).collect()
+    }
+
     /// What sampled rows are judged by; `None` for the whole catalog.
     pub fn goal(&self, negatives: usize, num_items: usize) -> Option<Goal> {
         match self.loss {

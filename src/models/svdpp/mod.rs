@@ -33,7 +33,7 @@ use crate::models::pairwise::Scale;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use crate::training;
+use crate::training::{self, TrainingConfig};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use recommender::SvdPp;
@@ -153,6 +153,23 @@ fn rated(train: &Interactions) -> Rated {
 }
 
 impl ModelSpec for Spec {
+    fn unused_training_keys(&self) -> Vec<String> {
+        TrainingConfig::keys_but(&[
+            "epochs",
+            "batch_size",
+            "validate_every",
+            "validation_metric",
+            "patience",
+            "checkpoint_seconds",
+            "learning_rate",
+            "schedule",
+            "warmup_steps",
+            "decay_epochs",
+            "decay_factor",
+            "normalize_ratings",
+        ])
+    }
+
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let dim = self.embedding_dim as u64;
         let rows = work.users() + 2 * work.items();

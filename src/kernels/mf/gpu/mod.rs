@@ -74,6 +74,7 @@ struct Log {
 pub struct DeviceFactors {
     client: Client,
     settings: Settings,
+    objective: Objective,
     shape: Shape,
     users: Side,
     items: Side,
@@ -97,7 +98,9 @@ impl DeviceFactors {
         items: &HostSide,
     ) -> Option<Self> {
         let client = client(device)?;
-        let possible = settings.gradient_clip == 0.0
+        let objective = objective(settings.goal)?;
+        let possible = !settings.rows.cosine
+            && settings.gradient_clip == 0.0
             && shape.width <= MOST_ITEMS
             && client.properties().hardware.max_bindings >= BINDINGS;
         if !possible {
@@ -126,6 +129,7 @@ impl DeviceFactors {
             losses: client.empty(4 * losses_len()),
             client,
             settings,
+            objective,
             shape,
         })
     }
@@ -197,12 +201,7 @@ impl DeviceFactors {
 
     fn plan(&self, log: &Log) -> Plan {
         Plan {
-            objective: match self.settings.goal {
-                Goal::Mse => Objective::Mse,
-                Goal::Bce { .. } => Objective::Bce,
-                Goal::Bpr => Objective::Bpr,
-                Goal::Softmax { .. } => Objective::Softmax,
-            },
+            objective: self.objective,
             dim: self.shape.dim,
             biases: self.settings.rows.bias.is_some(),
             width: self.shape.width,
@@ -220,7 +219,7 @@ impl DeviceFactors {
                 smoothing,
             } => (temperature, smoothing),
             Goal::Bce { smoothing } => (1.0, smoothing),
-            Goal::Mse | Goal::Bpr => (1.0, 0.0),
+            Goal::Mse | Goal::Bpr | Goal::Ccl { .. } => (1.0, 0.0),
         };
         let num_items = shape.num_items as u32;
         let sizes = SizesLaunch::new(
@@ -355,6 +354,17 @@ impl DeviceFactors {
             .map_err(|e| anyhow!("cannot read from the device: {e}"))?;
         Ok(f32::from_bytes(&bytes).to_vec())
     }
+}
+
+/// `None` for a loss that the kernels do not know.
+fn objective(goal: Goal) -> Option<Objective> {
+    Some(match goal {
+        Goal::Mse => Objective::Mse,
+        Goal::Bce { .. } => Objective::Bce,
+        Goal::Bpr => Objective::Bpr,
+        Goal::Softmax { .. } => Objective::Softmax,
+        Goal::Ccl { .. } => return None,
+    })
 }
 
 fn kept(settings: &Settings, shape: &Shape) -> usize {

@@ -58,7 +58,10 @@ fn one_thread_steps_through_a_group() {
     let settings = Settings {
         goal: Goal::Bpr,
         hardest_negative: false,
-        rows: Rows { bias: Some(DIM) },
+        rows: Rows {
+            bias: Some(DIM),
+            cosine: false,
+        },
         user_regularization: DECAY as f32,
         item_regularization: DECAY as f32,
         gradient_clip: 0.0,

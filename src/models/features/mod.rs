@@ -1,0 +1,262 @@
+//! What models of features share: a user and an item are fields, each with an
+//! embedding; what differs is how a score comes of those ([`Head`]).
+//!
+//! Fields are the user's and the item's id and the columns of
+//! `[data.user_features]` and `[data.item_features]`, less text: categories,
+//! numbers (standardized over train, times an embedding), lists (the mean of
+//! their members' embeddings). They learn clicks from labels (`log_loss`), or
+//! preferences from interactions against sampled negatives.
+//!
+//! A user or item that training never saw is served by its features, beside
+//! the embedding of an unknown id, which is learned where `id_dropout` takes
+//! ids away.
+
+mod embedder;
+mod mlp;
+mod network;
+mod recommender;
+pub mod side;
+mod task;
+#[cfg(test)]
+pub mod tests;
+
+pub use embedder::{Embedder, Start};
+pub use mlp::{Mlp, check};
+pub use network::{Head, Network, Split};
+
+use super::autoencoder::Init;
+use super::pairwise::{Examples, ensure_params_fit};
+use crate::data::interactions::Interactions;
+use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
+use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::sampling::NegativeSampler;
+use crate::seed::Seed;
+use crate::tape::Updates;
+use crate::tensors::NamedTensors;
+use crate::training::{self, TrainingConfig};
+use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
+use recommender::FeatureRecommender;
+use serde::{Deserialize, Serialize};
+use side::Side;
+use std::sync::Arc;
+use task::FeatureTask;
+
+/// What a model of features minimizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Of clicks, against labels.
+    LogLoss,
+    /// Binary cross-entropy, positives against sampled negatives.
+    #[default]
+    Bce,
+    /// Bayesian personalized ranking.
+    Bpr,
+    /// Softmax cross-entropy over the positive and sampled negatives.
+    Softmax,
+}
+
+/// Parameters that all models of features have.
+#[derive(Clone, Copy, Debug)]
+pub struct Common {
+    pub embedding_dim: usize,
+    pub loss: Loss,
+    pub features: bool,
+    pub id_dropout: f64,
+    pub regularization: f64,
+    pub init_deviation: f64,
+}
+
+/// Their descriptions, for the tables of the models.
+pub mod params {
+    pub const EMBEDDING_DIM: (&str, &str) = ("embedding_dim", "width of a field's embedding");
+    pub const LOSS: (&str, &str) = (
+        "loss",
+        "log_loss (clicks, by labels), or with sampled negatives bce, bpr, softmax",
+    );
+    pub const FEATURES: (&str, &str) = ("features", "whether features are fields, beside the ids");
+    pub const ID_DROPOUT: (&str, &str) = (
+        "id_dropout",
+        "probability of training an example without the user's id, and without the item's",
+    );
+    pub const REGULARIZATION: (&str, &str) = (
+        "regularization",
+        "L2 on the embeddings of a batch, per example",
+    );
+    pub const INIT_DEVIATION: (&str, &str) = (
+        "init_deviation",
+        "deviation of the normal that embeddings start from",
+    );
+    pub const HIDDEN: (&str, &str) = ("hidden", "widths of the MLP's layers");
+    pub const DROPOUT: (&str, &str) = (
+        "dropout",
+        "probability of dropping an output of an MLP layer",
+    );
+}
+
+impl Common {
+    fn validate(&self) -> Result<()> {
+        ensure!(self.embedding_dim > 0, "`embedding_dim` must be at least 1");
+        ensure!(
+            self.regularization >= 0.0,
+            "`regularization` must not be negative"
+        );
+        ensure!(
+            self.init_deviation > 0.0,
+            "`init_deviation` must be above 0"
+        );
+        ensure!(
+            (0.0..1.0).contains(&self.id_dropout),
+            "`id_dropout` must lie in [0, 1)"
+        );
+        Ok(())
+    }
+}
+
+/// A way from fields to a score, by its parameters.
+pub trait HeadSpec: Send + Sync {
+    /// Whether each field has a weight of its own beside its embedding, in the
+    /// first column.
+    const LINEAR: bool;
+
+    /// For so many fields with embeddings of width `dim`.
+    fn head(&self, fields: usize, dim: usize, init: Init<'_>) -> Box<dyn Head>;
+}
+
+/// A model of features, not yet fitted.
+pub struct Spec<H> {
+    common: Common,
+    head: H,
+}
+
+impl<H: HeadSpec + 'static> Spec<H> {
+    /// # Errors
+    /// Names the parameter that is out of its range.
+    pub fn boxed(common: Common, head: H) -> Result<Box<dyn ModelSpec>> {
+        common.validate()?;
+        Ok(Box::new(Self { common, head }))
+    }
+
+    /// To be trained, or without a seed all zero, to be loaded.
+    fn network(&self, data: ModelData<'_>, seed: Option<Seed>, device: &Device) -> Network {
+        let (common, train) = (&self.common, data.train);
+        let dim = common.embedding_dim;
+        let width = dim + usize::from(H::LINEAR);
+        let start = Start {
+            seed,
+            deviation: common.init_deviation,
+            device,
+        };
+        let users = data.user_features.filter(|_| common.features);
+        let items = data.item_features.filter(|_| common.features);
+        let users = Side::new(true, users, &user_counts(train));
+        let items = Side::new(true, items, &train.item_counts());
+        let fields = users.fields() + items.fields();
+        Network::new(
+            Embedder::new("user", users, width, start),
+            Embedder::new("item", items, width, start),
+            self.head.head(fields, dim, Init { seed, device }),
+            common.regularization,
+            device,
+        )
+    }
+}
+
+/// Training interactions of each user.
+pub fn user_counts(train: &Interactions) -> Vec<u32> {
+    let ends = train.offsets.windows(2);
+    ends.map(|ends| (ends[1] - ends[0]) as u32).collect()
+}
+
+/// # Errors
+/// A setting of `[training]` that does not apply.
+fn check_training(loss: Loss, config: &TrainingConfig) -> Result<()> {
+    ensure!(
+        config.updates != Updates::Hogwild,
+        "`training.updates = \"hogwild\"` is for model `mf`; use `rows`"
+    );
+    ensure!(
+        !config.normalize_ratings,
+        "`training.normalize_ratings` is for models of ratings"
+    );
+    ensure!(
+        config.label_smoothing == 0.0 || matches!(loss, Loss::Bce | Loss::Softmax),
+        "`training.label_smoothing` is for `loss = \"bce\"` or `\"softmax\"`"
+    );
+    Ok(())
+}
+
+/// Fields of an example, where a bound on its memory is asked for: ids and
+/// what usual data tell about them.
+const FIELDS: u64 = 16;
+
+/// Rows of a field's width that forward and backward keep for each field.
+const ROWS: u64 = 8;
+
+impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
+    /// Of the tables of ids; those of feature columns are small beside them.
+    fn footprint(&self, work: &Workload<'_>) -> Footprint {
+        let width = (self.common.embedding_dim + usize::from(H::LINEAR)) as u64;
+        let negatives = match self.common.loss {
+            Loss::LogLoss => 0,
+            _ => work.training.negatives as u64,
+        };
+        let examples = work.training.batch_size as u64 * (1 + negatives);
+        let step = examples * FIELDS * width * 4 * ROWS;
+        let floats = (work.users() + work.items()) * width;
+        let mut footprint = work.trained(floats, step, SMALLER_EMBEDDINGS);
+        footprint.fitting += 2 * work.sparse();
+        footprint
+    }
+
+    fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let (config, loss) = (context.training, self.common.loss);
+        check_training(loss, config)?;
+        let train = context.data.train;
+        let network = self.network(context.data, Some(context.seed), context.device);
+        ensure_params_fit(network.params(), context.device)?;
+        let log = Arc::new(train.sorted_by_item());
+        let sampler = if loss == Loss::LogLoss {
+            train
+                .labels()
+                .context("`loss = \"log_loss\"` learns clicks")?;
+            None
+        } else {
+            let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
+            Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
+        };
+        let mut task = FeatureTask {
+            examples: Examples::new(log, sampler, config.negatives),
+            recommender: FeatureRecommender::new(network, loss, train.num_items, context.device),
+            loss,
+            config,
+            id_dropout: self.common.id_dropout,
+            seed: context.seed,
+            epoch: 0,
+        };
+        let summary = training::fit(&mut task, context)?;
+        Ok(Fitted {
+            model: Box::new(task.recommender),
+            summary,
+        })
+    }
+
+    fn load(
+        &self,
+        weights: &NamedTensors,
+        data: ModelData<'_>,
+        device: &Device,
+    ) -> Result<Box<dyn Recommender>> {
+        let mut network = self.network(data, None, device);
+        ensure_params_fit(network.params(), device)?;
+        for param in network.params_mut() {
+            param.load(weights, "")?;
+        }
+        let items = data.train.num_items;
+        let loss = self.common.loss;
+        Ok(Box::new(FeatureRecommender::new(
+            network, loss, items, device,
+        )))
+    }
+}

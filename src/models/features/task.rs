@@ -1,0 +1,119 @@
+//! The loss of a batch of pairs.
+
+use super::Loss;
+use super::network::Anonymous;
+use super::recommender::FeatureRecommender;
+use crate::losses;
+use crate::model::Recommender;
+use crate::models::pairwise::Examples;
+use crate::params::Param;
+use crate::seed::Seed;
+use crate::tape::Tape;
+use crate::training::{Trainable, TrainingConfig};
+use anyhow::Result;
+use burn::tensor::Tensor;
+use std::ops::Range;
+
+/// A model of features in training.
+pub struct FeatureTask<'a> {
+    pub recommender: FeatureRecommender,
+    pub examples: Examples,
+    pub loss: Loss,
+    pub config: &'a TrainingConfig,
+    pub id_dropout: f64,
+    pub seed: Seed,
+    pub epoch: usize,
+}
+
+impl FeatureTask<'_> {
+    /// Which of the pairs of a step come without an id, user and item each for
+    /// itself.
+    fn anonymous(&self, places: &Range<usize>, pairs: usize) -> Option<Anonymous> {
+        if self.id_dropout == 0.0 {
+            return None;
+        }
+        let steps = self.examples.len().div_ceil(self.config.batch_size);
+        let step = self.epoch * steps + places.start / self.config.batch_size;
+        let mut stream = self.seed.indexed("id_dropout", step as u64);
+        let mut draw = || {
+            let drops = |_| f64::from(stream.uniform()) < self.id_dropout;
+            (0..pairs).map(drops).collect()
+        };
+        Some(Anonymous {
+            users: draw(),
+            items: draw(),
+        })
+    }
+
+    /// Against labels, without negatives.
+    fn of_clicks(&self, tape: &mut Tape, places: Range<usize>) -> (Tensor<1>, Option<Tensor<1>>) {
+        let (users, items) = self.examples.pairs(places.clone());
+        let anonymous = self.anonymous(&places, users.len());
+        let pairs = (users.as_slice(), items.as_slice());
+        let network = &self.recommender.network;
+        let (scores, penalty) = network.scores(tape, pairs, anonymous.as_ref());
+        let labels: Vec<f32> = self.examples.ratings(places).collect();
+        let labels = tape.floats(labels, [users.len(), 1]);
+        (losses::log_loss(scores, labels), penalty)
+    }
+
+    fn of_negatives(
+        &self,
+        tape: &mut Tape,
+        places: Range<usize>,
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
+        let (batch, width) = (places.len(), self.examples.width());
+        let mut users = vec![0; batch];
+        let mut items = vec![0; batch * width];
+        self.examples.fill(places.clone(), &mut users, &mut items);
+        let users: Vec<u32> = users
+            .iter()
+            .flat_map(|&user| std::iter::repeat_n(user, width))
+            .collect();
+        let anonymous = self.anonymous(&places, users.len());
+        let network = &self.recommender.network;
+        let (scores, penalty) = network.scores(tape, (&users, &items), anonymous.as_ref());
+        let scores = scores.reshape([batch, width]);
+        let smoothing = self.config.label_smoothing;
+        let loss = match self.loss {
+            Loss::Bpr => losses::bpr(scores),
+            Loss::Softmax => losses::softmax(scores, smoothing),
+            Loss::Bce | Loss::LogLoss => losses::bce(scores, smoothing),
+        };
+        (loss, penalty)
+    }
+}
+
+impl Trainable for FeatureTask<'_> {
+    fn params(&self) -> Vec<&Param> {
+        self.recommender.network.params()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        self.recommender.network.params_mut()
+    }
+
+    fn num_examples(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn begin_epoch(&mut self, seed: Seed, epoch: usize) {
+        self.examples.begin_epoch(seed, epoch);
+        self.epoch = epoch;
+    }
+
+    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>> {
+        let (loss, penalty) = match self.loss {
+            Loss::LogLoss => self.of_clicks(tape, places),
+            Loss::Bce | Loss::Bpr | Loss::Softmax => self.of_negatives(tape, places),
+        };
+        Ok(match penalty {
+            Some(penalty) => loss + penalty,
+            None => loss,
+        })
+    }
+
+    fn recommender(&self) -> &dyn Recommender {
+        &self.recommender
+    }
+}

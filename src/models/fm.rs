@@ -1,0 +1,144 @@
+//! Factorization machines: a weight for each field and an inner product for
+//! each pair of fields.
+//!
+//! Rendle, "Factorization machines", ICDM 2010, eq. 1, in linear time by lemma
+//! 3.1: the sum over pairs is half of the squared sum less the sum of squares.
+//! A list's members share its weight, as in libFM's examples. Among a user's
+//! fields and an item's, the pairs fall into those inside the user, those
+//! inside the item, and those between them, whose sum is the inner product of
+//! both sums: so a catalog is ranked like one of a matrix factorization.
+
+use super::ModelEntry;
+use super::autoencoder::Init;
+use super::features::{Common, Head, HeadSpec, Loss, Spec, Split, params};
+use crate::params::Param;
+use crate::tape::Tape;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub const ENTRY: ModelEntry = ModelEntry {
+    name: "fm",
+    summary: "factorization machine over ids and features: pairwise inner products; losses log_loss (clicks), bce, bpr, softmax",
+    citation: "Rendle, Factorization machines, ICDM 2010",
+    params: &[
+        params::EMBEDDING_DIM,
+        params::LOSS,
+        params::FEATURES,
+        params::ID_DROPOUT,
+        params::REGULARIZATION,
+        params::INIT_DEVIATION,
+    ],
+    gradient: true,
+    defaults: super::params::defaults::<Params>,
+    build: |table| {
+        let p: Params = super::params::parse(table)?;
+        let common = Common {
+            embedding_dim: p.embedding_dim,
+            loss: p.loss,
+            features: p.features,
+            id_dropout: p.id_dropout,
+            regularization: p.regularization,
+            init_deviation: p.init_deviation,
+        };
+        Spec::boxed(common, Fm)
+    },
+};
+
+/// Parameters of `fm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    pub embedding_dim: usize,
+    pub loss: Loss,
+    pub features: bool,
+    pub id_dropout: f64,
+    pub regularization: f64,
+    pub init_deviation: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 16,
+            loss: Loss::Bce,
+            features: true,
+            id_dropout: 0.0,
+            regularization: 0.0,
+            init_deviation: 0.05,
+        }
+    }
+}
+
+/// No more than the embeddings.
+pub struct Fm;
+
+impl HeadSpec for Fm {
+    const LINEAR: bool = true;
+
+    fn head(&self, _: usize, _: usize, _: Init<'_>) -> Box<dyn Head> {
+        Box::new(Self)
+    }
+}
+
+impl Head for Fm {
+    fn params(&self) -> Vec<&Param> {
+        Vec::new()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param> {
+        Vec::new()
+    }
+
+    fn forward(&self, _: &mut Tape, fields: Tensor<3>) -> Tensor<2> {
+        sums(fields).offsets
+    }
+
+    fn split(&self, fields: Tensor<3>) -> Option<Split> {
+        Some(sums(fields))
+    }
+}
+
+/// From fields `[n, fields, 1 + dim]`, weights in the first column: the sum of
+/// the embeddings as vectors; weights and inner products of all pairs, added
+/// up, as offsets.
+pub fn sums(fields: Tensor<3>) -> Split {
+    let [n, _, width] = fields.dims();
+    let sums = fields.clone().sum_dim(1).reshape([n, width]);
+    let squares = (fields.clone() * fields).sum_dim(1).reshape([n, width]);
+    let weights = sums.clone().slice([0..n, 0..1]);
+    let vectors = sums.slice([0..n, 1..width]);
+    let squares = squares.slice([0..n, 1..width]).sum_dim(1);
+    let pairs = (vectors.clone() * vectors.clone()).sum_dim(1) - squares;
+    Split {
+        offsets: weights + pairs * 0.5,
+        vectors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::features::tests::{gradients_match, learns_the_labels};
+
+    /// Rendle's equation 1 as it stands, all features present.
+    fn plain(fields: &[f64], _: &[Vec<f64>]) -> f64 {
+        let fields: Vec<&[f64]> = fields.chunks(4).collect();
+        let mut score = fields.iter().map(|f| f[0]).sum::<f64>();
+        for (i, a) in fields.iter().enumerate() {
+            for b in &fields[i + 1..] {
+                score += a[1..].iter().zip(&b[1..]).map(|(x, y)| x * y).sum::<f64>();
+            }
+        }
+        score
+    }
+
+    #[test]
+    fn scores_and_gradients_are_those_of_the_sum_over_pairs() {
+        gradients_match(&mut Fm, [3, 5, 4], &plain);
+    }
+
+    #[test]
+    fn labels_are_learned() {
+        learns_the_labels("fm", "embedding_dim = 4");
+    }
+}

@@ -1,0 +1,119 @@
+//! What models of scored pairs are trained for.
+
+use crate::kernels::mf::Goal;
+use crate::losses::{self, Loss};
+use anyhow::{Result, ensure};
+use burn::tensor::Tensor;
+
+/// What a pair model is trained for.
+#[derive(Clone, Copy, Debug)]
+pub struct Objective {
+    pub loss: Loss,
+    /// Divides scores before a softmax.
+    pub temperature: f64,
+    /// Learn from the highest-scored of an example's negatives alone.
+    pub hardest_negative: bool,
+    /// Of `ccl`: cosines of negatives below it are as good as any.
+    pub margin: f64,
+    /// Of `ccl`.
+    pub negative_weight: f64,
+    /// Subtracts the log-probability of an item from its score as an in-batch
+    /// negative, which are drawn by popularity.
+    pub logq_correction: bool,
+}
+
+/// Of `ccl`, as [`Objective`] has them.
+pub const MARGIN: f64 = 0.9;
+pub const NEGATIVE_WEIGHT: f64 = 10.0;
+
+impl Objective {
+    /// What kernels minimize; `None` for a loss over more than an example's
+    /// own items.
+    pub fn goal(&self, smoothing: f64) -> Option<Goal> {
+        let smoothing = smoothing as f32;
+        Some(match self.loss {
+            Loss::Mse => Goal::Mse,
+            Loss::Bce => Goal::Bce { smoothing },
+            Loss::Bpr => Goal::Bpr,
+            Loss::Softmax => Goal::Softmax {
+                temperature: self.temperature as f32,
+                smoothing,
+            },
+            Loss::Ccl => Goal::Ccl {
+                margin: self.margin as f32,
+                negative_weight: self.negative_weight as f32,
+            },
+            Loss::InBatchSoftmax | Loss::FullSoftmax => return None,
+        })
+    }
+
+    /// See [`crate::model::ModelSpec::unused_training_keys`].
+    pub fn unused_training_keys(&self) -> Vec<String> {
+        let mut unused = Vec::new();
+        if !self.loss.samples_negatives() {
+            unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
+        }
+        if matches!(self.loss, Loss::Mse | Loss::Bpr | Loss::Ccl) {
+            unused.push("label_smoothing");
+        }
+        if self.loss != Loss::Mse {
+            unused.push("normalize_ratings");
+        }
+        unused.into_iter().map(String::from).collect()
+    }
+
+    /// The loss of scores `[batch, 1 + negatives]`, the positive first.
+    pub fn sampled(&self, scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
+        match self.loss {
+            Loss::Bce => losses::bce(scores, smoothing),
+            Loss::Bpr => losses::bpr(scores),
+            Loss::Ccl => losses::ccl(scores, self.margin, self.negative_weight),
+            _ => losses::softmax(scores / self.temperature, smoothing),
+        }
+    }
+
+    /// `cosine` is what the model's key of that name says, and `temperature`
+    /// the name of the key that holds this one's.
+    ///
+    /// # Errors
+    /// Values out of range, and keys that the loss does not use.
+    pub fn check(&self, cosine: bool, temperature: &str) -> Result<()> {
+        let name = temperature;
+        ensure!(
+            self.temperature > 0.0 && self.temperature.is_finite(),
+            "`{name}` must be above 0"
+        );
+        let softmax = matches!(
+            self.loss,
+            Loss::Softmax | Loss::InBatchSoftmax | Loss::FullSoftmax
+        );
+        ensure!(
+            softmax || self.temperature == 1.0,
+            "`{name}` divides scores before a softmax: leave it out, or use a softmax loss"
+        );
+        ensure!(
+            !self.hardest_negative || self.loss == Loss::Bpr,
+            "`hardest_negative` is for `loss = \"bpr\"`"
+        );
+        if self.loss != Loss::Ccl {
+            ensure!(
+                self.margin == MARGIN && self.negative_weight == NEGATIVE_WEIGHT,
+                "`margin` and `negative_weight` are for `loss = \"ccl\"`"
+            );
+            return Ok(());
+        }
+        ensure!(
+            cosine,
+            "`loss = \"ccl\"` is one of cosines: add `cosine = true`"
+        );
+        ensure!(
+            (-1.0..1.0).contains(&self.margin),
+            "`margin` must lie in [-1, 1)"
+        );
+        ensure!(
+            self.negative_weight > 0.0 && self.negative_weight.is_finite(),
+            "`negative_weight` must be above 0"
+        );
+        Ok(())
+    }
+}
