@@ -307,5 +307,8 @@ fn an_analysis_reads_back_from_json() {
     // The last bit of a number may differ; nothing that is shown does.
     assert!(back.analysis.is_some());
     assert_eq!(crate::report::html(&back), crate::report::html(&report));
-    assert_eq!(crate::report::markdown(&back), crate::report::markdown(&report));
+    assert_eq!(
+        crate::report::markdown(&back),
+        crate::report::markdown(&report)
+    );
 }
