@@ -46,8 +46,9 @@ use task::FeatureTask;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// Of clicks, against labels.
-    LogLoss,
+    /// Log loss of clicks, against labels.
+    #[serde(rename = "log_loss")]
+    Clicks,
     /// Binary cross-entropy, positives against sampled negatives.
     #[default]
     Bce,
@@ -199,7 +200,7 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let width = (self.common.embedding_dim + usize::from(H::LINEAR)) as u64;
         let negatives = match self.common.loss {
-            Loss::LogLoss => 0,
+            Loss::Clicks => 0,
             _ => work.training.negatives as u64,
         };
         let examples = work.training.batch_size as u64 * (1 + negatives);
@@ -217,7 +218,7 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
         let network = self.network(context.data, Some(context.seed), context.device);
         ensure_params_fit(network.params(), context.device)?;
         let log = Arc::new(train.sorted_by_item());
-        let sampler = if loss == Loss::LogLoss {
+        let sampler = if loss == Loss::Clicks {
             train
                 .labels()
                 .context("`loss = \"log_loss\"` learns clicks")?;

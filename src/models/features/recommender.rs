@@ -82,7 +82,7 @@ impl Recommender for FeatureRecommender {
     }
 
     fn predicts_clicks(&self) -> bool {
-        self.loss == Loss::LogLoss
+        self.loss == Loss::Clicks
     }
 
     fn score_form(&self) -> Result<ScoreForm> {

@@ -78,7 +78,7 @@ impl FeatureTask<'_> {
         let loss = match self.loss {
             Loss::Bpr => losses::bpr(scores),
             Loss::Softmax => losses::softmax(scores, smoothing),
-            Loss::Bce | Loss::LogLoss => losses::bce(scores, smoothing),
+            Loss::Bce | Loss::Clicks => losses::bce(scores, smoothing),
         };
         (loss, penalty)
     }
@@ -104,7 +104,7 @@ impl Trainable for FeatureTask<'_> {
 
     fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>> {
         let (loss, penalty) = match self.loss {
-            Loss::LogLoss => self.of_clicks(tape, places),
+            Loss::Clicks => self.of_clicks(tape, places),
             Loss::Bce | Loss::Bpr | Loss::Softmax => self.of_negatives(tape, places),
         };
         Ok(match penalty {

@@ -78,14 +78,13 @@ pub fn learns_the_labels(name: &str, params: &str) {
     }
 }
 
+/// A score in f64 from fields and parameters.
+type Plain<'a> = &'a dyn Fn(&[f64], &[Vec<f64>]) -> f64;
+
 /// The gradient of the sum of a head's scores by its fields and parameters
 /// equals finite differences of `plain`, the formula in f64 from
 /// `(fields, parameters)` of one pair.
-pub fn gradients_match(
-    head: &mut dyn Head,
-    shape: [usize; 3],
-    plain: &dyn Fn(&[f64], &[Vec<f64>]) -> f64,
-) {
+pub fn gradients_match(head: &mut dyn Head, shape: [usize; 3], plain: Plain<'_>) {
     let device = Device::flex();
     let mut stream = Seed(3).stream("test");
     for param in head.params_mut() {
@@ -237,10 +236,10 @@ fn clicks_are_asked_for_and_settings_that_do_not_apply_are_refused() {
     assert!(error(Loss::Bpr, &train, "label_smoothing = 0.1").contains("label_smoothing"));
     assert!(error(Loss::Bce, &train, "normalize_ratings = true").contains("normalize_ratings"));
     train.weights = Some(vec![3.0; 8]);
-    let no_label = error(Loss::LogLoss, &train, "");
+    let no_label = error(Loss::Clicks, &train, "");
     assert!(no_label.contains("click_threshold"), "{no_label}");
     train.weights = None;
-    assert!(error(Loss::LogLoss, &train, "").contains("data.rating"));
+    assert!(error(Loss::Clicks, &train, "").contains("data.rating"));
 }
 
 /// A linear layer in f64: weights `[inputs, outputs]` and biases.
