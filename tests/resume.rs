@@ -29,6 +29,7 @@ fn train() -> Interactions {
         log.offsets.push(log.items.len());
     }
     log.weights = Some(log.items.iter().map(|i| 1.0 + (i % 5) as f32).collect());
+    log.timestamps = Some((0..log.len() as i64).collect());
     log
 }
 

@@ -30,12 +30,14 @@ mod features;
 mod ids;
 mod locate;
 mod provenance;
+mod reports;
 mod scores;
 mod split;
 
 pub use checkpoints::Checkpoints;
 pub use locate::{RUNS, default_path, newest};
 pub use provenance::{Session, provenance};
+pub use reports::PAGE;
 pub use scores::ScoredPart;
 
 use crate::config::Config;
@@ -45,7 +47,7 @@ use crate::data::split::Split;
 use crate::fsio;
 use crate::ids::IdMap;
 use crate::model::ModelData;
-use crate::report::{self, DataSummary, EvaluatedPart, Provenance, Report};
+use crate::report::{DataSummary, Provenance};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -62,11 +64,6 @@ const RUN: &str = "run.json";
 const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.bpk";
 const WEIGHTS: &str = "model.safetensors";
-const REPORT: &str = "report.json";
-/// The report as a page, in the run directory.
-pub const PAGE: &str = "report.html";
-const TEXT: &str = "report.md";
-const EVALUATIONS: &str = "eval";
 
 /// How far a training came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,35 +281,6 @@ impl RunDir {
         weights.stream_burnpack(&self.path.join(MODEL)).1
     }
 
-    /// # Errors
-    /// A disk that is full or not writable.
-    pub fn save_report(&self, report: &Report) -> Result<()> {
-        write_report(&self.path, report)
-    }
-
-    /// Keeps what `eval` reported of a part beside what `train` did; returns
-    /// the page.
-    ///
-    /// # Errors
-    /// A disk that is full or not writable.
-    pub fn save_evaluation(&self, part: EvaluatedPart, report: &Report) -> Result<PathBuf> {
-        let folder = self.path.join(EVALUATIONS).join(part.to_string());
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        write_report(&folder, report)?;
-        Ok(folder.join(PAGE))
-    }
-
-    /// What `train` reported.
-    ///
-    /// # Errors
-    /// Missing or damaged.
-    pub fn report(&self) -> Result<Report> {
-        let path = self.path.join(REPORT);
-        serde_json::from_str(&fsio::read_text(&path)?)
-            .with_context(|| format!("{} is damaged", path.display()))
-    }
-
     /// The checkpoints and the metrics history.
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(&self.path)
@@ -334,13 +302,6 @@ impl RunDir {
 
 fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
-}
-
-/// The report in three forms; the one that is read back comes last.
-fn write_report(folder: &Path, report: &Report) -> Result<()> {
-    fsio::write_atomic_bytes(&folder.join(PAGE), report::html(report).as_bytes())?;
-    fsio::write_atomic_bytes(&folder.join(TEXT), report::markdown(report).as_bytes())?;
-    fsio::write_atomic_bytes(&folder.join(REPORT), report::json(report)?.as_bytes())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

@@ -36,7 +36,7 @@ fn a_wrong_type() {
 
 #[test]
 fn an_unknown_model() {
-    assert_snapshot!(before_list(&train_error("\"mf\"", "\"fm\"")), @"error: config.toml:23: unknown model `fm`, did you mean `mf`?");
+    assert_snapshot!(before_list(&train_error("\"mf\"", "\"mff\"")), @"error: config.toml:23: unknown model `mff`, did you mean `mf`?");
 }
 
 #[test]

@@ -98,7 +98,11 @@ impl Scale {
 
     /// Powers of ten, thinned out; with twos and fives where they are few.
     fn log_ticks(&self, count: usize) -> Vec<(f64, String)> {
-        let fits = |v: &f64| *v >= self.low * 0.9999 && *v <= self.high * 1.0001;
+        let least = match self.form {
+            Form::Log1p => self.low.max(1.0),
+            _ => self.low,
+        };
+        let fits = |v: &f64| *v >= least * 0.9999 && *v <= self.high * 1.0001;
         let (first, last) = (-9, self.high.log10().ceil() as i32);
         let powers = |factors: &[f64]| -> Vec<f64> {
             let all = (first..=last).flat_map(|p| factors.iter().map(move |f| f * 10f64.powi(p)));
@@ -108,11 +112,8 @@ impl Scale {
         if values.len() < 3 {
             values = powers(&[1.0, 2.0, 5.0]);
         }
-        if self.form == Form::Log1p {
-            values.retain(|v| *v >= 1.0);
-            if self.low == 0.0 {
-                values.insert(0, 0.0);
-            }
+        if self.form == Form::Log1p && self.low == 0.0 {
+            values.insert(0, 0.0);
         }
         let every = values.len().div_ceil(count + 1);
         let tick = |v: f64| (v, short(v, if v > 0.0 && v < 1.0 { 3 } else { 0 }));
@@ -175,7 +176,7 @@ mod tests {
             texts(Form::Log1p, &[0.0, 30.0]),
             ["0", "1", "2", "5", "10", "20"]
         );
-        assert_eq!(texts(Form::Linear, &[3.0]).len(), 7);
+        assert_eq!(texts(Form::Linear, &[3.0]), ["1", "2", "3", "4", "5"]);
         assert_eq!(texts(Form::Linear, &[f64::NAN]).len(), 6);
     }
 
