@@ -9,12 +9,12 @@ fn a_file_alone_is_checked_and_strict_says_it_in_the_exit_status() {
     let clean = sandbox.run("--quiet data check --config config.toml --strict");
     assert_eq!(clean.status, 0, "{}", clean.out);
     let mut text = sandbox.read("data.csv");
-    text += "u01,i03,0\n";
+    text += "u00,i00,1000\n";
     sandbox.write("bad.csv", &text);
     let found = sandbox.run("--quiet data check bad.csv --set data.timestamp=\"time\"");
     assert_eq!(found.status, 0, "{}", found.err);
     assert!(
-        found.out.contains("bad.csv:322: user u01, item i03"),
+        found.out.contains("bad.csv:322: user u00, item i00"),
         "{}",
         found.out
     );

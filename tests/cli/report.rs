@@ -172,7 +172,12 @@ fn eval_writes_its_own_page() {
 #[test]
 fn models_without_epochs_or_vectors_say_so() {
     let sandbox = Sandbox::new();
-    sandbox.config("name = \"mf\"\nembedding_dim = 8", "name = \"item_knn\"");
+    let config = sandbox.read("config.toml");
+    let model = config.find("[model]").expect("a model");
+    let evaluation = config.find("[evaluation]").expect("an evaluation");
+    let neighbors = "[model]\nname = \"item_knn\"\n\n";
+    let text = [&config[..model], neighbors, &config[evaluation..]].concat();
+    sandbox.write("config.toml", &text);
     sandbox.trained();
     let page = sandbox.read("run/report.html");
     elements(&page);
