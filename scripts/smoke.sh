@@ -128,12 +128,13 @@ devices() {
 # Kills a training at a random moment and resumes it: nothing may differ from
 # the run that was left alone.
 killed() {
-    local long=(--config "$config" --device cpu --set training.epochs=40 --set training.patience=0
-        --set training.batch_size=128 --set training.checkpoint_seconds=0 --format json) start=$SECONDS pid code
+    local long=(--config "$config" --device cpu --set training.epochs=200 --set training.patience=0
+        --set training.batch_size=128 --set training.checkpoint_seconds=0 --format json) start pid code
+    start="$(date +%s%3N)"
     whole() { recsys 600 train "${long[@]}" --output "$work/whole" >"$work/whole.json"; }
     ok "train without interruption" whole
     # Anywhere in the first nine tenths of what the whole run took.
-    local milliseconds=$((RANDOM * 900 * (SECONDS - start + 1) / 32768))
+    local milliseconds=$((RANDOM * 9 * ($(date +%s%3N) - start) / 327680))
     "$RECSYS" --quiet train "${long[@]}" --output "$work/killed" >/dev/null 2>&1 &
     pid=$!
     sleep "$(awk -v ms="$milliseconds" 'BEGIN {print ms / 1000}')"
