@@ -96,14 +96,18 @@ def row(name, metrics, reports):
     cells = [f"`{name}`"]
     for metric in metrics:
         values = [report["metrics"]["test"][metric] for report in reports]
-        text = f"{statistics.mean(values):.4f}"
+        text = figure(statistics.mean(values))
         if len(values) > 1:
-            text += f" ± {statistics.stdev(values):.4f}"
-        cells.append(text.replace("0.", ".", 1) if text.startswith("0.") else text)
+            text += f" ± {figure(statistics.stdev(values))}"
+        cells.append(text)
     costs = [report["provenance"] for report in reports]
     memory = statistics.mean(cost["peak_memory_bytes"] for cost in costs) / 2**20
     cells += [str(len(reports)), seconds(statistics.mean(cost["cpu_seconds"] for cost in costs)), f"{memory:,.0f} MiB"]
     return "| " + " | ".join(cells) + " |"
+
+
+def figure(value):
+    return f"{value:.4f}".removeprefix("0") if 0 <= value < 1 else f"{value:.4f}"
 
 
 def seconds(value):
