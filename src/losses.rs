@@ -35,6 +35,14 @@ impl Loss {
     }
 }
 
+/// A loss with what is added to it, where there is something.
+pub fn with_penalty(loss: Tensor<1>, penalty: Option<Tensor<1>>) -> Tensor<1> {
+    match penalty {
+        Some(penalty) => loss + penalty,
+        None => loss,
+    }
+}
+
 /// What an in-batch mask adds to a score that must not count.
 pub const MASKED: f32 = -1e9;
 

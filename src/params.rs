@@ -172,6 +172,16 @@ impl Param {
     }
 }
 
+/// Takes over the values of all of them.
+///
+/// # Errors
+/// As [`Param::load`].
+pub fn load_all(params: Vec<&mut Param>, from: &NamedTensors) -> Result<()> {
+    params
+        .into_iter()
+        .try_for_each(|param| param.load(from, ""))
+}
+
 /// Reads a tensor back to the host, row-major.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! `recsys compare`
 
 use super::output;
+use super::part::Part;
 use crate::compare::{self, Comparison, Entry, Limit, Plan, Sources};
 use crate::fsio;
 use crate::metrics::MetricSpec;
@@ -59,12 +60,6 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
-    Test,
-    Validation,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Table,
     Json,
@@ -74,10 +69,7 @@ enum Format {
 }
 
 pub fn run(args: &Args) -> Result<u8> {
-    let part = match args.split {
-        Part::Test => EvaluatedPart::Test,
-        Part::Validation => EvaluatedPart::Validation,
-    };
+    let part = EvaluatedPart::from(args.split);
     let alone = args.runs.len() == 1;
     let sources = Sources {
         part,

@@ -3,6 +3,7 @@
 use super::interrupt::Interrupt;
 use super::open::{Opened, open};
 use super::output;
+use super::part::Part;
 use super::progress::Progress;
 use crate::device::DeviceChoice;
 use crate::metrics::MetricSpec;
@@ -41,12 +42,6 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
-    Test,
-    Validation,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Table,
     /// The report as `train` writes it.
@@ -58,10 +53,7 @@ enum Format {
 pub fn run(args: &Args, quiet: bool) -> Result<()> {
     let opened = open(args.run.as_deref(), args.device, quiet)?;
     let metrics = metrics(args, &opened)?;
-    let part = match args.split {
-        Part::Test => EvaluatedPart::Test,
-        Part::Validation => EvaluatedPart::Validation,
-    };
+    let part = EvaluatedPart::from(args.split);
     ensure!(
         part == EvaluatedPart::Test || opened.data.split.validation.is_some(),
         "the run {} has no validation part",

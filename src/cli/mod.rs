@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 mod open;
 pub mod output;
+mod part;
 mod progress;
 mod recommend;
 mod reproduce;

@@ -14,7 +14,7 @@ use crate::event::Silent;
 use crate::fsio;
 use crate::pipeline;
 use crate::report::{DataSummary, EvaluatedPart, Report, UserScores};
-use crate::run_dir::{RunDir, default_path};
+use crate::run_dir::{RunDir, default_path, ensure_empty};
 use crate::search::{Bench, Budget, Log, Search, Trial};
 use crate::seed::Seed;
 use crate::stats;
@@ -203,12 +203,7 @@ fn begin(args: &Args) -> Result<(PathBuf, Plan)> {
             folder.display()
         );
     }
-    let empty = std::fs::read_dir(&folder).map_or(!folder.exists(), |mut d| d.next().is_none());
-    ensure!(
-        empty,
-        "{} is not empty; choose another --output",
-        folder.display()
-    );
+    ensure_empty(&folder)?;
     for (planned, config) in plan.configs.iter().zip(configs) {
         let place = folder.join(&planned.name);
         std::fs::create_dir_all(&place)

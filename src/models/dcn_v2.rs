@@ -10,7 +10,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::{Init, Linear};
-use super::features::{Common, Head, HeadSpec, Loss, Mlp, Spec, check, params};
+use super::features::{Common, Head, HeadSpec, Mlp, Spec, check, defaults, params, parse};
 use crate::params::Param;
 use crate::tape::Tape;
 use anyhow::ensure;
@@ -40,19 +40,11 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::INIT_DEVIATION,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: defaults::<Params>,
     build: |table| {
-        let p: Params = super::params::parse(table)?;
+        let (common, p): (Common, Params) = parse(table)?;
         check(&p.hidden, p.dropout)?;
         ensure!(p.cross_layers > 0, "`cross_layers` must be at least 1");
-        let common = Common {
-            embedding_dim: p.embedding_dim,
-            loss: p.loss,
-            features: p.features,
-            id_dropout: p.id_dropout,
-            regularization: p.regularization,
-            init_deviation: p.init_deviation,
-        };
         Spec::boxed(common, p)
     },
 };
@@ -66,35 +58,23 @@ pub enum Structure {
     Parallel,
 }
 
-/// Parameters of `dcn_v2`.
+/// `dcn_v2`'s own parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Params {
-    pub embedding_dim: usize,
     pub cross_layers: usize,
     pub structure: Structure,
     pub hidden: Vec<usize>,
     pub dropout: f64,
-    pub loss: Loss,
-    pub features: bool,
-    pub id_dropout: f64,
-    pub regularization: f64,
-    pub init_deviation: f64,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
-            embedding_dim: 16,
             cross_layers: 2,
             structure: Structure::Stacked,
             hidden: vec![64, 64],
             dropout: 0.0,
-            loss: Loss::Bce,
-            features: true,
-            id_dropout: 0.0,
-            regularization: 0.0,
-            init_deviation: 0.05,
         }
     }
 }

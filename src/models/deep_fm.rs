@@ -7,7 +7,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::Init;
-use super::features::{Common, Head, HeadSpec, Loss, Mlp, Spec, check, params};
+use super::features::{Common, Head, HeadSpec, Mlp, Spec, check, defaults, params, parse};
 use super::fm::sums;
 use crate::params::Param;
 use crate::tape::Tape;
@@ -29,47 +29,27 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::INIT_DEVIATION,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: defaults::<Params>,
     build: |table| {
-        let p: Params = super::params::parse(table)?;
+        let (common, p): (Common, Params) = parse(table)?;
         check(&p.hidden, p.dropout)?;
-        let common = Common {
-            embedding_dim: p.embedding_dim,
-            loss: p.loss,
-            features: p.features,
-            id_dropout: p.id_dropout,
-            regularization: p.regularization,
-            init_deviation: p.init_deviation,
-        };
         Spec::boxed(common, p)
     },
 };
 
-/// Parameters of `deep_fm`.
+/// `deep_fm`'s own parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Params {
-    pub embedding_dim: usize,
     pub hidden: Vec<usize>,
     pub dropout: f64,
-    pub loss: Loss,
-    pub features: bool,
-    pub id_dropout: f64,
-    pub regularization: f64,
-    pub init_deviation: f64,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
-            embedding_dim: 16,
             hidden: vec![64, 64],
             dropout: 0.0,
-            loss: Loss::Bce,
-            features: true,
-            id_dropout: 0.0,
-            regularization: 0.0,
-            init_deviation: 0.05,
         }
     }
 }

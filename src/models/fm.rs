@@ -10,7 +10,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::Init;
-use super::features::{Common, Head, HeadSpec, Loss, Spec, Split, params};
+use super::features::{Common, Head, HeadSpec, Spec, Split, defaults, params, parse};
 use crate::params::Param;
 use crate::tape::Tape;
 use burn::tensor::Tensor;
@@ -29,54 +29,23 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::INIT_DEVIATION,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Params>,
+    defaults: defaults::<Fm>,
     build: |table| {
-        let p: Params = super::params::parse(table)?;
-        let common = Common {
-            embedding_dim: p.embedding_dim,
-            loss: p.loss,
-            features: p.features,
-            id_dropout: p.id_dropout,
-            regularization: p.regularization,
-            init_deviation: p.init_deviation,
-        };
-        Spec::boxed(common, Fm)
+        let (common, head): (Common, Fm) = parse(table)?;
+        Spec::boxed(common, head)
     },
 };
 
-/// Parameters of `fm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// No more than the embeddings, and no parameters of its own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Params {
-    pub embedding_dim: usize,
-    pub loss: Loss,
-    pub features: bool,
-    pub id_dropout: f64,
-    pub regularization: f64,
-    pub init_deviation: f64,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 16,
-            loss: Loss::Bce,
-            features: true,
-            id_dropout: 0.0,
-            regularization: 0.0,
-            init_deviation: 0.05,
-        }
-    }
-}
-
-/// No more than the embeddings.
-pub struct Fm;
+pub struct Fm {}
 
 impl HeadSpec for Fm {
     const LINEAR: bool = true;
 
     fn head(&self, _: usize, _: usize, _: Init<'_>) -> Box<dyn Head> {
-        Box::new(Self)
+        Box::new(Self {})
     }
 }
 
@@ -134,7 +103,7 @@ mod tests {
 
     #[test]
     fn scores_and_gradients_are_those_of_the_sum_over_pairs() {
-        gradients_match(&mut Fm, [3, 5, 4], &plain);
+        gradients_match(&mut Fm {}, [3, 5, 4], &plain);
     }
 
     #[test]

@@ -49,6 +49,28 @@ where
     parse(own.collect())
 }
 
+/// A parameter's name and what it means.
+pub type Parameter = (&'static str, &'static str);
+
+/// One list after another; `N` is how many there are.
+pub const fn joined<const N: usize>(first: &[Parameter], second: &[Parameter]) -> [Parameter; N] {
+    assert!(
+        N == first.len() + second.len(),
+        "all parameters, and no more"
+    );
+    let mut all = [("", ""); N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
 /// The default parameters as a table. An `Option` that is `None` has no entry.
 ///
 /// # Panics

@@ -325,12 +325,7 @@ pub fn reserve(path: &Path) -> Result<Reserved> {
             path.display()
         );
     }
-    if path.is_file() {
-        bail!("{} is a file; choose another --output", path.display());
-    }
-    if std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!("{} is not empty; choose another --output", path.display());
-    }
+    ensure_empty(path)?;
     let reserved = Reserved {
         made: !path.exists(),
         path: path.to_path_buf(),
@@ -338,6 +333,18 @@ pub fn reserve(path: &Path) -> Result<Reserved> {
     std::fs::create_dir_all(path.join(checkpoints::FOLDER))
         .with_context(|| format!("cannot make the run directory {}", path.display()))?;
     Ok(reserved)
+}
+
+/// # Errors
+/// A file, or a folder that holds something.
+pub fn ensure_empty(path: &Path) -> Result<()> {
+    if path.is_file() {
+        bail!("{} is a file; choose another --output", path.display());
+    }
+    if std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty; choose another --output", path.display());
+    }
+    Ok(())
 }
 
 /// A directory that waits for its run.

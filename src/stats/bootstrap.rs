@@ -12,8 +12,9 @@ pub const RESAMPLES: usize = 10_000;
 /// Of the intervals.
 pub const LEVEL: f64 = 0.95;
 
-/// Standard normal quantile of the upper end at [`LEVEL`].
-const NORMAL: f64 = 1.959_963_984_540_054;
+/// Standard normal quantile of the upper end at [`LEVEL`]: standard errors to
+/// either side of a mean.
+pub const NORMAL: f64 = 1.959_963_984_540_054;
 
 /// Rows from which the resampled means are normal to all digits that anybody
 /// prints, and resampling would take its time for nothing.

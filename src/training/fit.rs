@@ -7,7 +7,7 @@ use crate::kernels::update::Hyper;
 use crate::metrics::MetricSpec;
 use crate::model::FitContext;
 use crate::optim::{Optimizer, ScheduleConfig};
-use crate::params::{Param, host};
+use crate::params::{host, load_all};
 use crate::tape::Tape;
 use anyhow::{Context, Result, bail};
 use burn::tensor::Tensor;
@@ -267,7 +267,7 @@ impl Run {
     fn finish(self, task: &mut dyn Trainable, interrupted: bool) -> Result<TrainingSummary> {
         let progress = self.progress;
         if let Some(best) = &progress.best {
-            put(&best.weights, task.params_mut())?;
+            load_all(task.params_mut(), &best.weights)?;
         }
         Ok(TrainingSummary {
             epochs: progress.epoch,
@@ -277,12 +277,6 @@ impl Run {
             stopped_early: progress.stopped_early,
         })
     }
-}
-
-fn put(weights: &crate::tensors::NamedTensors, params: Vec<&mut Param>) -> Result<()> {
-    params
-        .into_iter()
-        .try_for_each(|param| param.load(weights, ""))
 }
 
 fn value_of(metrics: &BTreeMap<String, f64>, name: &str) -> Result<f64> {

@@ -8,7 +8,7 @@ use crate::compare::{Entry, EntrySummary};
 use crate::config::Config;
 use crate::fsio;
 use crate::report::{EvaluatedPart, Report, align};
-use crate::run_dir::{RunDir, default_path};
+use crate::run_dir::{RunDir, default_path, ensure_empty};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -99,12 +99,7 @@ fn begin(args: &Args, path: &Path, seeds: &Seeds) -> Result<(PathBuf, Group)> {
             folder.display()
         );
     }
-    let empty = std::fs::read_dir(&folder).map_or(!folder.exists(), |mut d| d.next().is_none());
-    ensure!(
-        empty,
-        "{} is not empty; choose another --output",
-        folder.display()
-    );
+    ensure_empty(&folder)?;
     let group = Group {
         config: path.to_path_buf(),
         seeds: match seeds {

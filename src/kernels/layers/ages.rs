@@ -2,6 +2,8 @@
 //! third of an octave each, as the public code of HSTU has them:
 //! `floor(ln(max(seconds, 1)) / 0.301)`.
 
+use std::sync::LazyLock;
+
 /// Buckets that there are; the last begins after six years.
 pub const BUCKETS: usize = 64;
 
@@ -17,7 +19,7 @@ pub struct Ages {
 impl Ages {
     /// Both ascending. An item that happens after the question has no age.
     pub fn new(happened: &[i64], asked: &[i64]) -> Self {
-        let (len, starts) = (happened.len(), starts());
+        let (len, starts) = (happened.len(), &*STARTS);
         let mut buckets = vec![0; len * len];
         for (place, (row, asked)) in buckets.chunks_exact_mut(len.max(1)).zip(asked).enumerate() {
             // Ages rise from the newest key to the oldest.
@@ -40,12 +42,12 @@ impl Ages {
 }
 
 /// The least age of each bucket.
-fn starts() -> [i64; BUCKETS] {
+static STARTS: LazyLock<[i64; BUCKETS]> = LazyLock::new(|| {
     std::array::from_fn(|bucket| match bucket {
         0 => i64::MIN,
         _ => (WIDTH * bucket as f64).exp().ceil() as i64,
     })
-}
+});
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use crate::data::interactions::Interactions;
 use crate::device;
 use crate::footprint::{Footprint, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
-use crate::params::Param;
+use crate::params::{Param, load_all};
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
 use crate::tensors::NamedTensors;
@@ -121,9 +121,7 @@ impl<S: Spec> ModelSpec for S {
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
         let mut network = self.network(data.train, None, device);
-        for param in network.params_mut() {
-            param.load(weights, "")?;
-        }
+        load_all(network.params_mut(), weights)?;
         let items = data.train.num_items;
         Ok(Box::new(Autoencoder::new(network, items, device)))
     }

@@ -29,16 +29,19 @@ use super::pairwise::{Examples, ensure_params_fit};
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::params::load_all;
 use crate::sampling::NegativeSampler;
-use crate::seed::Seed;
+use crate::seed::{Rng, Seed};
 use crate::tape::Updates;
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use recommender::FeatureRecommender;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use side::Side;
+use std::ops::Range;
 use std::sync::Arc;
 use task::FeatureTask;
 
@@ -59,7 +62,8 @@ pub enum Loss {
 }
 
 /// Parameters that all models of features have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Common {
     pub embedding_dim: usize,
     pub loss: Loss,
@@ -67,6 +71,38 @@ pub struct Common {
     pub id_dropout: f64,
     pub regularization: f64,
     pub init_deviation: f64,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 16,
+            loss: Loss::Bce,
+            features: true,
+            id_dropout: 0.0,
+            regularization: 0.0,
+            init_deviation: 0.05,
+        }
+    }
+}
+
+/// A model's own parameters, and the common ones beside them.
+pub fn defaults<T: Default + Serialize>() -> toml::Table {
+    let mut all = super::params::defaults::<T>();
+    all.extend(super::params::defaults::<Common>());
+    all
+}
+
+/// Undoes what [`defaults`] does.
+///
+/// # Errors
+/// As [`super::params::parse`].
+pub fn parse<T>(mut table: toml::Table) -> Result<(Common, T)>
+where
+    T: Default + Serialize + DeserializeOwned,
+{
+    let common = super::params::take(&mut table, &defaults::<T>())?;
+    Ok((common, super::params::parse(table)?))
 }
 
 /// Their descriptions, for the tables of the models.
@@ -162,6 +198,19 @@ impl<H: HeadSpec + 'static> Spec<H> {
             device,
         )
     }
+}
+
+/// Where a step draws which examples come without an id.
+pub fn id_stream(
+    seed: Seed,
+    examples: &Examples,
+    batch_size: usize,
+    epoch: usize,
+    places: &Range<usize>,
+) -> Rng {
+    let steps = examples.len().div_ceil(batch_size);
+    let step = epoch * steps + places.start / batch_size;
+    seed.indexed("id_dropout", step as u64)
 }
 
 /// Training interactions of each user.
@@ -263,9 +312,7 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
     ) -> Result<Box<dyn Recommender>> {
         let mut network = self.network(data, None, device);
         ensure_params_fit(network.params(), device)?;
-        for param in network.params_mut() {
-            param.load(weights, "")?;
-        }
+        load_all(network.params_mut(), weights)?;
         let items = data.train.num_items;
         let loss = self.common.loss;
         Ok(Box::new(FeatureRecommender::new(

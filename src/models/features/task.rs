@@ -1,8 +1,8 @@
 //! The loss of a batch of pairs.
 
-use super::Loss;
 use super::network::Anonymous;
 use super::recommender::FeatureRecommender;
+use super::{Loss, id_stream};
 use crate::losses;
 use crate::model::Recommender;
 use crate::models::pairwise::Examples;
@@ -32,9 +32,8 @@ impl FeatureTask<'_> {
         if self.id_dropout == 0.0 {
             return None;
         }
-        let steps = self.examples.len().div_ceil(self.config.batch_size);
-        let step = self.epoch * steps + places.start / self.config.batch_size;
-        let mut stream = self.seed.indexed("id_dropout", step as u64);
+        let batch_size = self.config.batch_size;
+        let mut stream = id_stream(self.seed, &self.examples, batch_size, self.epoch, places);
         let mut draw = || {
             let drops = |_| f64::from(stream.uniform()) < self.id_dropout;
             (0..pairs).map(drops).collect()
@@ -107,10 +106,7 @@ impl Trainable for FeatureTask<'_> {
             Loss::Clicks => self.of_clicks(tape, places),
             Loss::Bce | Loss::Bpr | Loss::Softmax => self.of_negatives(tape, places),
         };
-        Ok(match penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        })
+        Ok(losses::with_penalty(loss, penalty))
     }
 
     fn recommender(&self) -> &dyn Recommender {

@@ -27,11 +27,13 @@ mod tensors;
 use super::ModelEntry;
 use super::embeddings::{self, Embeddings};
 use super::pairwise::Objective;
+use super::params::{Parameter, joined};
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::kernels::contrast::{Contrast, LOWEST_TEMPERATURE};
 use crate::kernels::gcn::{Contrasting, Settings, Views};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::params::load_all;
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
@@ -69,41 +71,39 @@ const MARGIN: (&str, &str) = (
 );
 const NEGATIVES: (&str, &str) = ("negative_weight", "ccl: weight of the negatives' mean");
 
+/// What all three have beside their own parameters.
+const SHARED: [Parameter; 9] = [
+    LOSS,
+    COSINE,
+    SOFTMAX,
+    MARGIN,
+    NEGATIVES,
+    embeddings::L1,
+    embeddings::MAX_NORM,
+    embeddings::NOISE,
+    embeddings::DROPOUT,
+];
+
+const fn with_shared<const N: usize>(own: &[Parameter]) -> [Parameter; N] {
+    joined(own, &SHARED)
+}
+
 pub const LIGHTGCN: ModelEntry = ModelEntry {
     name: "lightgcn",
     summary: "embeddings averaged over the layers of a graph of users and items; loss bpr",
     citation: "He et al., LightGCN: simplifying and powering graph convolution network for \
                recommendation, SIGIR 2020",
-    params: &[
-        DIM,
-        LAYERS,
-        REGULARIZATION,
-        LOSS,
-        COSINE,
-        SOFTMAX,
-        MARGIN,
-        NEGATIVES,
-        embeddings::L1,
-        embeddings::MAX_NORM,
-        embeddings::NOISE,
-        embeddings::DROPOUT,
-    ],
+    params: &with_shared::<12>(&[DIM, LAYERS, REGULARIZATION]),
     gradient: true,
     defaults: defaults::<LightGcn>,
     build: |table| {
         let (params, shared): (LightGcn, _) = parse(table)?;
-        build(
-            Settings {
-                columns: params.embedding_dim,
-                layers: params.layers,
-                first: true,
-                regularization: params.regularization as f32,
-                gradient_clip: 0.0,
-                contrast: None,
-                cosine: shared.loss.cosine,
-            },
-            shared,
-        )
+        let size = Size {
+            columns: params.embedding_dim,
+            layers: params.layers,
+            regularization: params.regularization,
+        };
+        build(size, None, shared)
     },
 };
 
@@ -112,44 +112,23 @@ pub const SIMGCL: ModelEntry = ModelEntry {
     summary: "graph layers with a contrast between two views with noise; loss bpr + InfoNCE",
     citation: "Yu et al., Are graph augmentations necessary? Simple graph contrastive learning \
                for recommendation, SIGIR 2022",
-    params: &[
-        DIM,
-        LAYERS,
-        REGULARIZATION,
-        WEIGHT,
-        TEMPERATURE,
-        NOISE,
-        LOSS,
-        COSINE,
-        SOFTMAX,
-        MARGIN,
-        NEGATIVES,
-        embeddings::L1,
-        embeddings::MAX_NORM,
-        embeddings::NOISE,
-        embeddings::DROPOUT,
-    ],
+    params: &with_shared::<15>(&[DIM, LAYERS, REGULARIZATION, WEIGHT, TEMPERATURE, NOISE]),
     gradient: true,
     defaults: defaults::<SimGcl>,
     build: |table| {
         let (params, shared): (SimGcl, _) = parse(table)?;
-        build(
-            Settings {
-                columns: params.embedding_dim,
-                layers: params.layers,
-                first: false,
-                regularization: params.regularization as f32,
-                gradient_clip: 0.0,
-                contrast: Some(contrasting(
-                    Views::Two,
-                    params.contrast_weight,
-                    params.temperature,
-                    params.noise,
-                )?),
-                cosine: shared.loss.cosine,
-            },
-            shared,
-        )
+        let contrast = contrasting(
+            Views::Two,
+            params.contrast_weight,
+            params.temperature,
+            params.noise,
+        )?;
+        let size = Size {
+            columns: params.embedding_dim,
+            layers: params.layers,
+            regularization: params.regularization,
+        };
+        build(size, Some(contrast), shared)
     },
 };
 
@@ -158,7 +137,7 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
     summary: "graph layers with noise and a contrast between layers; loss bpr + InfoNCE",
     citation: "Yu et al., XSimGCL: towards extremely simple graph contrastive learning for \
                recommendation, TKDE 2024",
-    params: &[
+    params: &with_shared::<16>(&[
         DIM,
         LAYERS,
         REGULARIZATION,
@@ -169,16 +148,7 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
             "contrast_layer",
             "the layer, from 1, that the mean over layers is contrasted with",
         ),
-        LOSS,
-        COSINE,
-        SOFTMAX,
-        MARGIN,
-        NEGATIVES,
-        embeddings::L1,
-        embeddings::MAX_NORM,
-        embeddings::NOISE,
-        embeddings::DROPOUT,
-    ],
+    ]),
     gradient: true,
     defaults: defaults::<XSimGcl>,
     build: |table| {
@@ -188,23 +158,18 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
             "`contrast_layer` must be one of the {} layers",
             params.layers
         );
-        build(
-            Settings {
-                columns: params.embedding_dim,
-                layers: params.layers,
-                first: false,
-                regularization: params.regularization as f32,
-                gradient_clip: 0.0,
-                contrast: Some(contrasting(
-                    Views::Layer(params.contrast_layer),
-                    params.contrast_weight,
-                    params.temperature,
-                    params.noise,
-                )?),
-                cosine: shared.loss.cosine,
-            },
-            shared,
-        )
+        let contrast = contrasting(
+            Views::Layer(params.contrast_layer),
+            params.contrast_weight,
+            params.temperature,
+            params.noise,
+        )?;
+        let size = Size {
+            columns: params.embedding_dim,
+            layers: params.layers,
+            regularization: params.regularization,
+        };
+        build(size, Some(contrast), shared)
     },
 };
 
@@ -231,8 +196,28 @@ fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Resul
     })
 }
 
-fn build(settings: Settings, shared: Shared) -> Result<Box<dyn ModelSpec>> {
-    let Shared { loss, embeddings } = shared;
+/// What a graph model has, whatever it contrasts.
+struct Size {
+    columns: usize,
+    layers: usize,
+    regularization: f64,
+}
+
+fn build(
+    size: Size,
+    contrast: Option<Contrasting>,
+    Shared { loss, embeddings }: Shared,
+) -> Result<Box<dyn ModelSpec>> {
+    let settings = Settings {
+        columns: size.columns,
+        layers: size.layers,
+        // Contrasted models leave the embeddings themselves out of the mean.
+        first: contrast.is_none(),
+        regularization: size.regularization as f32,
+        gradient_clip: 0.0,
+        contrast,
+        cosine: loss.cosine,
+    };
     let objective = loss.objective();
     embeddings.check()?;
     ensure!(
@@ -304,9 +289,7 @@ impl ModelSpec for GraphModel {
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
         let mut model = GraphRecommender::new(&self.settings, data.train, None, device)?;
-        for param in model.params_mut() {
-            param.load(weights, "")?;
-        }
+        load_all(model.params_mut(), weights)?;
         Ok(Box::new(model))
     }
 }

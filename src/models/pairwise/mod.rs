@@ -19,7 +19,7 @@ use crate::kernels::mf::Goal;
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ItemVectors, ModelData, QueryVectors, Recommender};
 use crate::optim::Optimizer;
-use crate::params::Param;
+use crate::params::{Param, load_all};
 use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
 use crate::tape::Tape;
@@ -284,9 +284,7 @@ pub fn load(
     device: &Device,
 ) -> Result<Box<dyn Recommender>> {
     ensure_params_fit(network.params(), device)?;
-    for param in network.params_mut() {
-        param.load(weights, "")?;
-    }
+    load_all(network.params_mut(), weights)?;
     let scale = if Scale::is_in(weights) {
         Some(Scale::load(weights)?)
     } else {

@@ -144,10 +144,7 @@ impl Trainable for PairTask<'_> {
                 (self.objective.sampled(scores, smoothing), penalty)
             }
         };
-        Ok(match penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        })
+        Ok(losses::with_penalty(loss, penalty))
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {

@@ -31,6 +31,7 @@ use crate::device;
 use crate::footprint::{Footprint, Workload};
 use crate::kernels::layers::{Graph, Layout, Var};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::params::load_all;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training;
@@ -154,9 +155,7 @@ impl ModelSpec for Spec {
         device: &Device,
     ) -> Result<Box<dyn Recommender>> {
         let mut network = self.network(data.train, None, device)?;
-        for param in network.params_mut() {
-            param.load(weights, "")?;
-        }
+        load_all(network.params_mut(), weights)?;
         Ok(Box::new(SequenceRecommender::new(network)))
     }
 }

@@ -5,7 +5,7 @@ use crate::kernels::catalog::Goal;
 use crate::kernels::layers::Layout;
 use crate::kernels::simd::WIDTH;
 use crate::model::ModelSpec;
-use crate::models::params;
+use crate::models::params::{self, Parameter};
 use crate::tape::Updates;
 use crate::training::TrainingConfig;
 use anyhow::{Result, bail, ensure};
@@ -67,8 +67,6 @@ impl Default for Setup {
 /// Of gSASRec on ml-1m.
 const CALIBRATION: f64 = 0.75;
 
-type Parameter = (&'static str, &'static str);
-
 const SHARED: [Parameter; 9] = [
     (
         "embedding_dim",
@@ -109,18 +107,7 @@ const SHARED: [Parameter; 9] = [
 
 /// A model's own parameters, then the shared ones; `N` is how many there are.
 pub const fn with_shared<const N: usize>(own: &[Parameter]) -> [Parameter; N] {
-    assert!(N == own.len() + SHARED.len(), "all parameters, and no more");
-    let mut all = [("", ""); N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < own.len() {
-            own[at]
-        } else {
-            SHARED[at - own.len()]
-        };
-        at += 1;
-    }
-    all
+    params::joined(own, &SHARED)
 }
 
 /// The defaults of a model's own parameters and of the shared ones.

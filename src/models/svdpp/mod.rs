@@ -30,7 +30,7 @@ use crate::kernels::table::Table;
 use crate::linalg::Sparse;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::pairwise::Scale;
-use crate::params::Param;
+use crate::params::{Param, load_all};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
@@ -211,9 +211,7 @@ impl ModelSpec for Spec {
         _device: &Device,
     ) -> Result<Box<dyn Recommender>> {
         let mut params = self.params(data.train, None);
-        for param in &mut params {
-            param.load(weights, "")?;
-        }
+        load_all(params.iter_mut().collect(), weights)?;
         Ok(Box::new(SvdPp::new(
             factors_of(&params)?,
             rated(data.train),

@@ -28,6 +28,7 @@ use super::features::{Embedder, Start, check, params, side::Side, user_counts};
 use super::pairwise::{Examples, InBatch, ensure_params_fit};
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
+use crate::params::load_all;
 use crate::sampling::{NegativeSampler, NegativeSampling};
 use crate::seed::Seed;
 use crate::tape::Updates;
@@ -216,9 +217,7 @@ impl ModelSpec for Params {
     ) -> Result<Box<dyn Recommender>> {
         let mut towers = self.towers(data, None, device);
         ensure_params_fit(towers.params(), device)?;
-        for param in towers.params_mut() {
-            param.load(weights, "")?;
-        }
+        load_all(towers.params_mut(), weights)?;
         let items = data.train.num_items;
         Ok(Box::new(TwoTower::new(towers, items, device)))
     }

@@ -6,6 +6,7 @@ use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
 use crate::losses;
 use crate::model::Recommender;
+use crate::models::features::id_stream;
 use crate::models::pairwise::{Examples, InBatch};
 use crate::params::Param;
 use crate::seed::Seed;
@@ -49,9 +50,8 @@ impl Task<'_> {
         if rate == 0.0 {
             return None;
         }
-        let steps = self.examples.len().div_ceil(self.config.batch_size);
-        let step = self.epoch * steps + places.start / self.config.batch_size;
-        let mut stream = self.seed.indexed("id_dropout", step as u64);
+        let batch_size = self.config.batch_size;
+        let mut stream = id_stream(self.seed, &self.examples, batch_size, self.epoch, places);
         let drops = places.clone().map(|_| f64::from(stream.uniform()) < rate);
         Some(drops.collect())
     }
@@ -91,10 +91,7 @@ impl Trainable for Task<'_> {
         let scores = user.vectors.matmul(item.vectors.transpose()) / self.params.temperature;
         let smoothing = self.config.label_smoothing;
         let loss = losses::in_batch_softmax(scores, mask, diagonal, smoothing);
-        Ok(match penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        })
+        Ok(losses::with_penalty(loss, penalty))
     }
 
     fn recommender(&self) -> &dyn Recommender {

@@ -5,11 +5,8 @@
 
 use super::Subject;
 use crate::seed::Seed;
-use crate::stats::mean_intervals;
+use crate::stats::{NORMAL, mean_intervals};
 use serde::{Deserialize, Serialize};
-
-/// Standard errors to either side of a mean that hold 95%.
-const NORMAL_95: f64 = 1.959_963_985;
 
 /// The 95% interval of a metric of the model, over the drawing of users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,7 +95,7 @@ impl Moments {
         let mean = self.mean().filter(|_| self.count >= FEWEST)?;
         let n = self.count as f64;
         let variance = (self.squares - n * mean * mean).max(0.0) / (n - 1.0);
-        let half = NORMAL_95 * (variance / n).sqrt();
+        let half = NORMAL * (variance / n).sqrt();
         Some([(mean - half).max(self.least), (mean + half).min(self.most)])
     }
 }
@@ -109,9 +106,9 @@ pub fn wilson(hits: usize, tries: usize) -> Option<[f64; 2]> {
         return None;
     }
     let (n, p) = (tries as f64, hits as f64 / tries as f64);
-    let z2 = NORMAL_95 * NORMAL_95;
+    let z2 = NORMAL * NORMAL;
     let middle = p + z2 / (2.0 * n);
-    let half = NORMAL_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    let half = NORMAL * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
     Some([(middle - half) / scale, (middle + half) / scale])
 }
