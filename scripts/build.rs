@@ -25,7 +25,11 @@ fn embed_configs() {
         let name = path.with_extension("");
         let name = name.strip_prefix(&folder).expect("it lies there");
         let name = name.to_string_lossy().replace('\\', "/");
-        writeln!(code, "    ({name:?}, include_str!({path:?})),").expect("a string takes all");
+        // Relative to wherever the sources are when the program is compiled: a
+        // checkout that was moved does not run this again.
+        let file = format!("/configs/{name}.toml");
+        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), {file:?})");
+        writeln!(code, "    ({name:?}, include_str!({path})),").expect("a string takes all");
     }
     code.push_str("]\n");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));

@@ -36,6 +36,16 @@ impl RowGradients {
         &mut self.lanes[row as usize * self.width..][..self.width]
     }
 
+    /// Forgets the rows that have one.
+    pub fn clear(&mut self) {
+        let rows = self.lanes.chunks_exact_mut(self.width);
+        for (row, touched) in rows.zip(&mut self.touched) {
+            if std::mem::take(touched) {
+                row.fill(Lane::ZERO);
+            }
+        }
+    }
+
     pub fn add(&mut self, row: u32, gradient: &[Lane]) {
         add(self.row_mut(row), gradient);
     }

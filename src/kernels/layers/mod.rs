@@ -17,6 +17,7 @@ mod pointwise;
 mod shift;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 use ages::Ages;
 pub use ages::BUCKETS;
@@ -25,6 +26,7 @@ pub use gru::GruWeights;
 pub use layout::{Entry, Init, Layout, Weight, Weights};
 pub use norm::Norm;
 pub use pointwise::Activation;
+pub use unit::{ToUnit, unit_backward};
 
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};

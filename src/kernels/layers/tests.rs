@@ -99,6 +99,11 @@ fn norms_go_back() {
 }
 
 #[test]
+fn rows_of_one_length_go_back() {
+    check("unit", Layout::default(), 2, &|g, x| g.unit(x, 3.0));
+}
+
+#[test]
 fn pointwise_layers_go_back() {
     for kind in [Activation::Gelu, Activation::Silu, Activation::Sigmoid] {
         check("activation", Layout::default(), 1, &|g, x| {

@@ -12,9 +12,10 @@
 //! `event`, measures ages from the row's own item, so that nothing of the
 //! future is known.
 //!
-//! Departures: a bias for each head, where their code shares one; the last
-//! rows are normalized by a layer norm where their code divides rows and items
-//! by their length.
+//! Their code scores by cosines over a temperature of .05: `cosine = true`.
+//!
+//! Departures: a bias for each head, where their code shares one; a layer norm
+//! of the last rows, which theirs does not have.
 
 use super::Body;
 use super::part::Clock;
@@ -33,7 +34,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
               sequence",
     citation: "Zhai et al.: Actions Speak Louder than Words: Trillion-Parameter Sequential \
                Transducers for Generative Recommendations, ICML 2024",
-    params: &with_shared::<12>(&[
+    params: &with_shared::<14>(&[
         ("blocks", "units, one after the other"),
         ("heads", "attention heads, each of a multiple of 16 columns"),
         (

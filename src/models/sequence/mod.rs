@@ -5,12 +5,14 @@
 //! A model is a [`Body`]: from the embeddings of a sequence to a hidden row
 //! for each place. The score of an item after a history is the inner product
 //! of the last hidden row with the item's embedding, which is the input
-//! embedding, too.
+//! embedding, too; or with `cosine`, of both at length one, over a
+//! temperature.
 //!
 //! Training runs on [`crate::kernels::layers`], so it needs the host:
 //! `--device cpu`.
 
 pub mod bert4rec;
+mod cosine;
 mod examples;
 pub mod gru4rec;
 pub mod hstu;
@@ -118,7 +120,8 @@ impl ModelSpec for Spec {
         let table = work.items() * dim * 4;
         let floats = work.items() * dim + layout.floats();
         // Gradients of parts of a step, one for each place of a sum.
-        let gradients = table + 4 * layout.floats();
+        let tables = if self.setup.cosine { 2 } else { 1 };
+        let gradients = tables * table + 4 * layout.floats();
         let segments = gradients * step::segments(gradients as usize) as u64 + gradients;
         let rows = (body.rows() + self.setup.max_length) as u64;
         let threads = work.threads as u64;

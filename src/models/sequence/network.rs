@@ -1,8 +1,9 @@
 //! Embeddings and a body.
 
 use super::Body;
+use super::cosine::UnitRows;
 use super::setup::Setup;
-use crate::kernels::layers::{Layout, Weights};
+use crate::kernels::layers::{Graph, Layout, Var, Weights};
 use crate::kernels::table::Table;
 use crate::params::Param;
 use crate::seed::Seed;
@@ -24,7 +25,26 @@ pub struct Network {
 /// What layers and scores read.
 pub struct Host {
     pub items: Table,
+    /// Where scores are cosines.
+    pub units: Option<UnitRows>,
     pub weights: Weights,
+}
+
+impl Host {
+    /// What scores are inner products with.
+    pub fn scored(&self) -> &Table {
+        self.units.as_ref().map_or(&self.items, |units| &units.rows)
+    }
+}
+
+/// The hidden rows that scores are made of.
+pub fn hidden(body: &dyn Body, setup: &Setup, graph: &mut Graph<'_>, items: Var) -> Var {
+    let last = body.forward(graph, items);
+    if setup.cosine {
+        graph.unit(last, (1.0 / setup.temperature) as f32)
+    } else {
+        last
+    }
 }
 
 impl Network {
@@ -87,6 +107,10 @@ impl Network {
         for (entry, param) in self.layout.entries.iter().zip(&self.dense) {
             entry.put(&mut weights.lanes, &param.host()?);
         }
-        Ok(Host { items, weights })
+        Ok(Host {
+            units: self.setup.cosine.then(|| UnitRows::of(&items)),
+            items,
+            weights,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Serving from histories.
 
-use super::network::{Host, Network};
+use super::network::{self, Host, Network};
 use super::part::{Clock, RowTimes};
 use crate::kernels::layers::Graph;
 use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat};
@@ -85,7 +85,8 @@ impl SequenceRecommender {
         }
         let rows = inputs.iter().flat_map(|&item| host.items.row(item));
         let items = graph.input(rows.copied().collect(), width);
-        let hidden = self.network.body.forward(&mut graph, items);
+        let Network { body, setup, .. } = &self.network;
+        let hidden = network::hidden(body.as_ref(), setup, &mut graph, items);
         let hidden = graph.value(hidden);
         for (place, end) in filled.into_iter().zip(&bounds[1..]) {
             let row = &hidden[(end - 1) * width..end * width];
@@ -122,7 +123,7 @@ impl Recommender for SequenceRecommender {
     }
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
-        let (rows, items) = (self.all_rows(queries)?, &self.host()?.items);
+        let (rows, items) = (self.all_rows(queries)?, self.host()?.scored());
         let all = scores.par_chunks_mut(self.num_items().max(1));
         let rows = rows.par_chunks(items.per_row());
         all.zip(rows).for_each(|(scores, row)| {
@@ -133,7 +134,7 @@ impl Recommender for SequenceRecommender {
 
     fn score_form(&self) -> Result<ScoreForm> {
         let dim = self.network.setup.embedding_dim;
-        let mut vectors = self.network.items.host()?;
+        let mut vectors = self.host()?.scored().take(0, dim);
         vectors.truncate(self.num_items() * dim);
         Ok(ScoreForm::InnerProducts(ItemVectors {
             dim,

@@ -45,6 +45,8 @@ pub struct Setup {
     pub calibration: f64,
     pub negatives_for: NegativesFor,
     pub logq_correction: bool,
+    pub cosine: bool,
+    pub temperature: f64,
     pub init_deviation: f64,
 }
 
@@ -59,6 +61,8 @@ impl Default for Setup {
             calibration: CALIBRATION,
             negatives_for: NegativesFor::Position,
             logq_correction: false,
+            cosine: false,
+            temperature: TEMPERATURE,
             init_deviation: 0.02,
         }
     }
@@ -67,7 +71,10 @@ impl Default for Setup {
 /// Of gSASRec on ml-1m.
 const CALIBRATION: f64 = 0.75;
 
-const SHARED: [Parameter; 9] = [
+/// Of HSTU on ml-1m.
+const TEMPERATURE: f64 = 0.05;
+
+const SHARED: [Parameter; 11] = [
     (
         "embedding_dim",
         "width of the item embeddings and of all hidden rows, a multiple of 16",
@@ -99,6 +106,11 @@ const SHARED: [Parameter; 9] = [
         "sampled_softmax: subtract the log of how often an item is expected among the negatives, so \
          that the loss estimates the full softmax",
     ),
+    (
+        "cosine",
+        "scores are cosines of the hidden row and the item's embedding, as HSTU was published",
+    ),
+    ("temperature", "divides cosines"),
     (
         "init_deviation",
         "deviation of the normal that embeddings start from",
@@ -186,6 +198,14 @@ impl Setup {
         ensure!(
             loss == SequenceLoss::SampledSoftmax || !self.logq_correction,
             "`logq_correction` is for `loss = \"sampled_softmax\"`"
+        );
+        ensure!(
+            self.temperature > 0.0 && self.temperature.is_finite(),
+            "`temperature` must be above 0"
+        );
+        ensure!(
+            self.cosine || self.temperature == TEMPERATURE,
+            "`temperature` is for `cosine = true`"
         );
         ensure!(
             loss != SequenceLoss::CrossEntropy || self.negatives_for == NegativesFor::Position,

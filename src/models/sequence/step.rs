@@ -1,7 +1,8 @@
 //! A training step: graphs of some windows each in parallel, then the updates.
 
 use super::Body;
-use super::network::{Host, Network};
+use super::cosine::UnitRows;
+use super::network::{self, Host, Network};
 use super::part::{Part, divide};
 use super::setup::{NegativesFor, Setup};
 use super::updates::{AddUp, Segment, Squares, UpdateDense, UpdateRows};
@@ -9,6 +10,7 @@ use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
 use crate::kernels::layers::{DropoutStream, Graph, Weights};
 use crate::kernels::mf::{SharedSide, Side};
 use crate::kernels::simd::{self, Lane, add};
+use crate::kernels::table::Table;
 use crate::kernels::update::Hyper;
 use crate::optim::{Optimizer, num_states};
 use crate::sampling::NegativeSampler;
@@ -32,6 +34,8 @@ pub struct Trainer {
     first: Vec<Lane>,
     second: Vec<Lane>,
     items: Side,
+    /// Where scores are cosines.
+    units: Option<UnitRows>,
     num_items: usize,
     goal: Option<Goal>,
     /// [`transpose`] of the items, for the whole catalog.
@@ -66,6 +70,11 @@ pub struct Negatives<'a> {
     pub log_expected: Option<&'a [f32]>,
 }
 
+/// What scores are inner products with.
+fn scored<'a>(items: &'a Side, units: Option<&'a UnitRows>) -> &'a Table {
+    units.map_or(&items.weights, |units| &units.rows)
+}
+
 /// Parts of a step, where each has gradients of so many bytes.
 pub fn segments(bytes: usize) -> usize {
     (SEGMENT_BYTES / bytes.max(1)).clamp(1, SEGMENTS)
@@ -82,7 +91,11 @@ impl Trainer {
         goal: Option<Goal>,
         all_rows: bool,
     ) -> Result<Self> {
-        let Host { items, weights } = network.host()?;
+        let Host {
+            items,
+            units,
+            weights,
+        } = network.host()?;
         let states = num_states(optimizer.config().kind);
         let [rows, dim] = network.items.shape();
         let mut side = Side::zeros(rows, dim, states);
@@ -101,9 +114,11 @@ impl Trainer {
             }
         }
         let width = side.weights.per_row();
-        let bytes = (rows * width + len) * size_of::<Lane>();
+        let tables = 1 + usize::from(units.is_some());
+        let bytes = (tables * rows * width + len) * size_of::<Lane>();
         let segment = Segment {
             items: RowGradients::zeros(rows, width),
+            units: units.as_ref().map(|_| RowGradients::zeros(rows, width)),
             dense: vec![Lane::ZERO; len],
         };
         Ok(Self {
@@ -112,6 +127,7 @@ impl Trainer {
             dense_sum: vec![Lane::ZERO; len],
             transposed: Vec::new(),
             items: side,
+            units,
             num_items: network.num_items,
             gradient_clip: optimizer.config().gradient_clip,
             weights,
@@ -126,7 +142,8 @@ impl Trainer {
     pub fn step(&mut self, step: &Step<'_>, hyper: &Hyper) -> f64 {
         self.weights.transpose();
         if self.goal.is_none() {
-            transpose(&self.items.weights, self.num_items, &mut self.transposed);
+            let scored = scored(&self.items, self.units.as_ref());
+            transpose(scored, self.num_items, &mut self.transposed);
         }
         let predictions: usize = step.parts.iter().map(Part::predictions).sum();
         let scale = 1.0 / predictions as f32;
@@ -173,7 +190,7 @@ impl Trainer {
         }
         let rows = part.inputs.iter().flat_map(|&item| items.row(item));
         let input = graph.input(rows.copied().collect(), width);
-        let last = step.body.forward(&mut graph, input);
+        let last = network::hidden(step.body, step.setup, &mut graph, input);
         let all = part.rows.len() == part.inputs.len();
         let (gathered, hidden);
         if all {
@@ -184,7 +201,8 @@ impl Trainer {
             hidden = &gathered;
         }
         let mut slopes = vec![Lane::ZERO; hidden.len()];
-        let loss = self.losses(step, part, hidden, scale, &mut slopes, &mut segment.items);
+        let to_items = segment.units.as_mut().unwrap_or(&mut segment.items);
+        let loss = self.losses(step, part, hidden, scale, &mut slopes, to_items);
         if !all {
             let mut spread = vec![Lane::ZERO; part.inputs.len() * width];
             for (&row, slope) in part.rows.iter().zip(slopes.chunks_exact(width)) {
@@ -209,7 +227,7 @@ impl Trainer {
         to_hidden: &mut [Lane],
         to_items: &mut RowGradients,
     ) -> f64 {
-        let items = &self.items.weights;
+        let items = scored(&self.items, self.units.as_ref());
         let Some((goal, negatives)) = self.goal.zip(step.negatives) else {
             return simd::run(Full {
                 hidden,
@@ -261,6 +279,8 @@ impl Trainer {
                     rows,
                     touched,
                     segments,
+                    items: &self.items.weights,
+                    units: self.units.as_ref(),
                 })
             })
             .collect();
@@ -292,6 +312,9 @@ impl Trainer {
                     scale,
                 });
             });
+        if let Some(units) = &mut self.units {
+            units.renew(&self.items.weights, &self.item_sum.touched, all);
+        }
         simd::run(UpdateDense {
             weights: &mut self.weights.lanes,
             first: &mut self.first,

@@ -20,14 +20,17 @@ use std::collections::BTreeMap;
 
 const DIM: usize = 16;
 const ITEMS: usize = 9;
+const TEMPERATURE: f64 = 0.4;
 
 type Matrix = Vec<Vec<f64>>;
 
 /// Weights by name, row-major.
 type Plain = BTreeMap<String, Vec<f64>>;
 
-fn setup() -> Setup {
+fn setup(cosine: bool) -> Setup {
     Setup {
+        cosine,
+        temperature: TEMPERATURE,
         embedding_dim: DIM,
         max_length: 6,
         dropout: 0.0,
@@ -37,13 +40,14 @@ fn setup() -> Setup {
 }
 
 /// With weights that are random where they begin as constants.
-fn network(block: &str) -> Network {
+fn network(block: &str, cosine: bool) -> Network {
     let params = format!("block = \"{block}\"\nblocks = 2").parse().unwrap();
     let params = crate::models::params::parse(params).unwrap();
     let mut layout = Layout::default();
-    let body = sasrec::body(&params, &setup(), &mut layout);
+    let setup = setup(cosine);
+    let body = sasrec::body(&params, &setup, &mut layout);
     let device = Device::flex();
-    let mut network = Network::new(setup(), body, layout, ITEMS, Some(Seed(1)), &device);
+    let mut network = Network::new(setup, body, layout, ITEMS, Some(Seed(1)), &device);
     let mut rng = Seed(2).stream("test");
     for param in network.params_mut() {
         let [rows, columns] = param.shape();
@@ -59,11 +63,14 @@ fn plain(network: &Network) -> Plain {
     params.map(|p| (p.name().to_string(), wide(p))).collect()
 }
 
-struct Formula<'a>(&'a Plain);
+struct Formula<'a> {
+    weights: &'a Plain,
+    cosine: bool,
+}
 
 impl Formula<'_> {
     fn times(&self, x: &Matrix, name: &str) -> Matrix {
-        let w = &self.0[name];
+        let w = &self.weights[name];
         let columns = w.len() / x[0].len();
         let cell = |row: &Vec<f64>, c: usize| {
             let products = row.iter().enumerate().map(|(k, v)| v * w[k * columns + c]);
@@ -75,14 +82,14 @@ impl Formula<'_> {
     }
 
     fn plus_row(&self, x: Matrix, name: &str) -> Matrix {
-        let b = &self.0[name];
+        let b = &self.weights[name];
         let row = |row: Vec<f64>| row.iter().zip(b).map(|(x, b)| x + b).collect();
         x.into_iter().map(row).collect()
     }
 
     fn norm(&self, x: &Matrix, name: &str) -> Matrix {
-        let scale = &self.0[&format!("{name}.scale")];
-        let shift = &self.0[&format!("{name}.shift")];
+        let scale = &self.weights[&format!("{name}.scale")];
+        let shift = &self.weights[&format!("{name}.shift")];
         let row = |row: &Vec<f64>| {
             let mean = row.iter().sum::<f64>() / DIM as f64;
             let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / DIM as f64;
@@ -148,11 +155,11 @@ impl Formula<'_> {
     }
 
     fn item(&self, item: u32) -> &[f64] {
-        &self.0["item_embedding"][item as usize * DIM..][..DIM]
+        &self.weights["item_embedding"][item as usize * DIM..][..DIM]
     }
 
     fn hidden(&self, items: &[u32], kind: &str) -> Matrix {
-        let places = &self.0["places"];
+        let places = &self.weights["places"];
         let row = |(at, &item): (usize, &u32)| {
             let place = &places[(items.len() - 1 - at) * DIM..][..DIM];
             let pairs = self.item(item).iter().zip(place);
@@ -166,7 +173,15 @@ impl Formula<'_> {
     }
 
     fn scores(&self, hidden: &[f64]) -> Vec<f64> {
-        let score = |item| self.item(item).iter().zip(hidden).map(|(a, b)| a * b).sum();
+        let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let score = |item| {
+            let item = self.item(item);
+            let inner = product(item, hidden);
+            if !self.cosine {
+                return inner;
+            }
+            inner / (product(item, item) * product(hidden, hidden)).sqrt() / TEMPERATURE
+        };
         (0..ITEMS as u32).map(score).collect()
     }
 
@@ -223,7 +238,7 @@ fn step(network: &mut Network) -> (f64, Plain) {
     };
     let mut optimizer = Optimizer::new(config);
     let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
-    let examples = Examples::new(&log(), &setup(), 1);
+    let examples = Examples::new(&log(), &network.setup, 1);
     let mut part = Part::default();
     examples
         .step(0..1)
@@ -236,7 +251,7 @@ fn step(network: &mut Network) -> (f64, Plain) {
     let loss = trainer.step(
         &Step {
             body: network.body.as_ref(),
-            setup: &setup(),
+            setup: &network.setup,
             parts: &parts,
             negatives: None,
             dropout: &stream,
@@ -256,11 +271,18 @@ fn step(network: &mut Network) -> (f64, Plain) {
 
 #[test]
 fn a_step_is_the_formula_and_its_derivatives() {
-    for kind in ["sasrec", "pre_norm", "ligr"] {
-        let mut network = network(kind);
+    let cases = [
+        ("sasrec", false),
+        ("pre_norm", false),
+        ("ligr", false),
+        ("ligr", true),
+    ];
+    for (kind, cosine) in cases {
+        let mut network = network(kind, cosine);
         let mut weights = plain(&network);
+        let loss_of = |weights: &Plain| Formula { weights, cosine }.loss(&windows(), kind);
         let (loss, gradients) = step(&mut network);
-        let exact = Formula(&weights).loss(&windows(), kind);
+        let exact = loss_of(&weights);
         assert!(
             (loss - exact).abs() < 1e-4 * exact,
             "{kind}: {loss} {exact}"
@@ -269,13 +291,13 @@ fn a_step_is_the_formula_and_its_derivatives() {
             for at in (0..gradient.len()).step_by(gradient.len() / 11 + 1) {
                 let mut moved = |by: f64| {
                     weights.get_mut(&name).unwrap()[at] += by;
-                    Formula(&weights).loss(&windows(), kind)
+                    loss_of(&weights)
                 };
                 let finite = (moved(1e-5) - moved(-2e-5)) / 2e-5 / 10.0;
                 moved(1e-5);
                 assert!(
                     (finite - gradient[at]).abs() < 1e-4,
-                    "{kind}, {name} {at}: {finite} {}",
+                    "{kind}, cosine {cosine}, {name} {at}: {finite} {}",
                     gradient[at]
                 );
             }
@@ -285,20 +307,23 @@ fn a_step_is_the_formula_and_its_derivatives() {
 
 #[test]
 fn the_newest_items_are_served_by_the_formula() {
-    let network = network("ligr");
-    let weights = plain(&network);
-    let model = SequenceRecommender::new(network);
-    let history = &log().items[..9];
-    let query = Query {
-        history,
-        ..Query::default()
-    };
-    let mut scores = vec![0.0; ITEMS];
-    model.score(&[query], &mut scores).unwrap();
-    let formula = Formula(&weights);
-    let hidden = formula.hidden(&history[3..], "ligr");
-    for (score, exact) in scores.iter().zip(formula.scores(&hidden[5])) {
-        assert!((f64::from(*score) - exact).abs() < 1e-4, "{score} {exact}");
+    for cosine in [false, true] {
+        let network = network("ligr", cosine);
+        let weights = plain(&network);
+        let model = SequenceRecommender::new(network);
+        let history = &log().items[..9];
+        let query = Query {
+            history,
+            ..Query::default()
+        };
+        let mut scores = vec![0.0; ITEMS];
+        model.score(&[query], &mut scores).unwrap();
+        let weights = &weights;
+        let formula = Formula { weights, cosine };
+        let hidden = formula.hidden(&history[3..], "ligr");
+        for (score, exact) in scores.iter().zip(formula.scores(&hidden[5])) {
+            assert!((f64::from(*score) - exact).abs() < 1e-4, "{score} {exact}");
+        }
     }
 }
 
@@ -310,7 +335,7 @@ fn masks_are_a_share_of_the_items_and_never_none() {
         num_items: ITEMS,
         ..Interactions::default()
     };
-    let mut examples = Examples::new(&log, &setup(), 0);
+    let mut examples = Examples::new(&log, &setup(false), 0);
     examples.begin_epoch(Seed(3), 1);
     let mut masked = 0;
     for example in examples.step(0..examples.len()) {

@@ -1,25 +1,27 @@
 //! From the gradients of a step's parts to the update of the weights.
 
+use super::cosine::UnitRows;
 use crate::kernels::catalog::RowGradients;
 use crate::kernels::mf::SharedSide;
 use crate::kernels::simd::{Isa, Job, Lane, add, dot, flat_mut};
+use crate::kernels::table::Table;
 use crate::kernels::update::{Hyper, update_row};
 
 /// The gradients of some parts.
 #[derive(Clone)]
 pub struct Segment {
+    /// By way of the inputs, and where scores are not cosines, of the scores.
     pub items: RowGradients,
+    /// By way of the scores, where they are cosines: of the items' unit rows.
+    pub units: Option<RowGradients>,
     pub dense: Vec<Lane>,
 }
 
 impl Segment {
     pub fn clear(&mut self) {
-        let width = self.items.width;
-        let rows = self.items.lanes.chunks_exact_mut(width);
-        for (row, touched) in rows.zip(&mut self.items.touched) {
-            if std::mem::take(touched) {
-                row.fill(Lane::ZERO);
-            }
+        self.items.clear();
+        if let Some(units) = &mut self.units {
+            units.clear();
         }
         self.dense.fill(Lane::ZERO);
     }
@@ -31,6 +33,19 @@ pub struct AddUp<'a> {
     pub rows: &'a mut [Lane],
     pub touched: &'a mut [bool],
     pub segments: &'a [Segment],
+    pub items: &'a Table,
+    pub units: Option<&'a UnitRows>,
+}
+
+/// Adds the row of each segment that has one; tells whether any has.
+#[inline(always)]
+fn sum_rows<'a>(row: &mut [Lane], of: impl Iterator<Item = &'a RowGradients>, at: usize) -> bool {
+    let mut any = false;
+    for gradients in of.filter(|gradients| gradients.touched[at]) {
+        add(row, &gradients.lanes[at * row.len()..][..row.len()]);
+        any = true;
+    }
+    any
 }
 
 impl Job for AddUp<'_> {
@@ -42,20 +57,18 @@ impl Job for AddUp<'_> {
         let mut squares = 0.0;
         let rows = self.rows.chunks_exact_mut(width);
         for ((row, touched), at) in rows.zip(self.touched).zip(self.first..) {
+            row.fill(Lane::ZERO);
             *touched = false;
-            for segment in self.segments.iter().filter(|s| s.items.touched[at]) {
-                let own = &segment.items.lanes[at * width..][..width];
+            if let Some(units) = self.units {
+                let of = self.segments.iter().filter_map(|s| s.units.as_ref());
+                *touched = sum_rows(row, of, at);
                 if *touched {
-                    add(row, own);
-                } else {
-                    row.copy_from_slice(own);
-                    *touched = true;
+                    units.to_items::<S>(at as u32, self.items, row);
                 }
             }
+            *touched |= sum_rows(row, self.segments.iter().map(|s| &s.items), at);
             if *touched {
                 squares += f64::from(dot::<S>(row, row));
-            } else {
-                row.fill(Lane::ZERO);
             }
         }
         squares
