@@ -8,10 +8,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; named tensors on disk |
-//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; named tensors on disk |
-//! | [`machine`] | memory, disk and processor, and their limits |
+//! | [`machine`], [`allocator`] | memory, disk and processor, and their limits; what is kept of freed memory |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
-//! | [`data`] | read, clean, encode, cache, split; features; statistics; fetching public data, drawing synthetic data |
+//! | [`data`] | read, clean, encode, cache, split; features; statistics; what is wrong with a log; fetching public data, drawing synthetic data |
 //! | [`metrics`], [`losses`], [`stats`] | a registry with one file a metric; losses as pure tensor functions; paired tests over users |
 //! | [`kernels`], [`sampling`], [`params`], [`tape`], [`optim`] | fused operations, each with the plain one as its test; negatives, never a positive; parameters outside the graph; the tape that reads them, row by row for embedding tables; optimizers for what it read |
 //! | [`linalg`] | sparse matrices of interactions; a symmetric matrix in tiles, inverted in its place; small Cholesky factors; leading singular vectors |
@@ -19,15 +18,9 @@
 //! | [`ranking`] | score, mask, top-k: shared by evaluation and recommending |
 //! | [`models`] | a registry with one file (or folder) a model |
 //! | [`page`], [`evaluation`], [`report`] | pages of one file; model + held-out part + metrics to figures; a closer look at them; table, page, Markdown, JSON, CSV |
-//! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`compare`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; how good the preferences behind synthetic data are |
-//! | [`evaluation`], [`report`] | model + held-out part + metrics to figures; table, JSON, CSV |
 //! | [`tune`], [`config`], [`run_dir`] | spaces of settings and what to try next in them; the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
-//! | [`recommend`], [`pipeline`], [`page`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; pages of one file; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`preflight`] | refuses what does not fit, and foretells an epoch |
-//! | [`config`], [`run_dir`] | the configuration file; the directory of one training |
-//! | [`recommend`], [`pipeline`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; how good the preferences behind synthetic data are |
+//! | [`recommend`], [`pipeline`], [`compare`], [`search`], [`ceiling`] | external ids to ranked external ids; read, split, fit, evaluate, keep; whether runs differ; trials of settings; how good the preferences behind synthetic data are |
 //! | [`reproduce`] | configs whose figures are known, trained again and judged |
 //! | [`doctor`] | what this machine is good for, and what is wrong with it |
 //! | [`cli`] | one file a command |
@@ -47,6 +40,7 @@
 //!   must repeat across devices is drawn on the host, or in a kernel from the
 //!   same counters.
 
+pub mod allocator;
 pub mod ceiling;
 pub mod cli;
 pub mod compare;

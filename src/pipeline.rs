@@ -9,6 +9,7 @@ mod judge;
 
 pub use judge::{Judge, Judged};
 
+use crate::allocator::ReturnFreed;
 use crate::config::Config;
 use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 /// Those of [`read_cached`].
 pub fn read(config: &Config, config_path: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
     let base = config_path.parent().unwrap_or(Path::new(""));
+    let _freed = ReturnFreed::begin();
     read_cached(&config.data, base, &cache_folder(), observer)
 }
 
@@ -50,6 +52,7 @@ fn cache_folder() -> PathBuf {
 /// # Errors
 /// Those of [`take_split`], and a metric whose cutoff is larger than the catalog.
 pub fn divide(config: &Config, mut dataset: Dataset) -> Result<RunData> {
+    let _freed = ReturnFreed::begin();
     let split = take_split(&mut dataset, &config.split, Seed(config.seed))?;
     check_cutoffs(config, dataset.items.len())?;
     Ok(RunData::new(dataset, split))
