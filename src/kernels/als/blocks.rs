@@ -14,6 +14,8 @@ use crate::kernels::table::Table;
 
 pub struct Step<'a> {
     pub settings: &'a Settings,
+    /// Dimensions that are solved together.
+    pub block: usize,
     /// `V^T V`
     pub gram: &'a [Lane],
     /// `V`
@@ -34,7 +36,7 @@ impl Step<'_> {
         let products = observed.others.iter();
         let products = products.map(|&other| dot::<S>(self.table.row(other), row));
         scratch.predictions.extend(products);
-        let Settings { dim, block, .. } = *self.settings;
+        let (dim, block) = (self.settings.dim, self.block);
         for start in (0..dim).step_by(block) {
             self.block::<S>(observed, start, block.min(dim - start), scratch, row);
         }

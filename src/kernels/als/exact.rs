@@ -29,11 +29,17 @@ const GATHERED: usize = 32 << 10;
 /// The fixed side in the basis of its eigenvectors.
 pub struct Rotated {
     dim: usize,
-    table: Table,
-    /// Times the weight of unobserved pairs.
-    eigenvalues: Vec<f32>,
+    pub(super) table: Table,
+    /// Rows of the table.
+    pub(super) rows: usize,
+    /// Of unobserved pairs.
+    pub(super) weight: f32,
+    /// The eigenvalues, as a row of the table.
+    pub(super) spectrum: Vec<Lane>,
     /// `dim` rows, an eigenvector each.
     vectors: Vec<Lane>,
+    /// A column for each.
+    transposed: Vec<Lane>,
 }
 
 impl Rotated {
@@ -64,12 +70,18 @@ impl Rotated {
                 per_row,
             });
         });
-        let weighted = |&v: &f64| (settings.unobserved_weight * v.max(0.0)) as f32;
+        let mut spectrum = vec![Lane::ZERO; per_row];
+        for (to, value) in flat_mut(&mut spectrum).iter_mut().zip(&eigen.values) {
+            *to = value.max(0.0) as f32;
+        }
         Self {
             dim,
             table: turned,
-            eigenvalues: eigen.values.iter().map(weighted).collect(),
+            rows,
+            weight: settings.unobserved_weight as f32,
+            spectrum,
             vectors,
+            transposed,
         }
     }
 
@@ -134,8 +146,8 @@ impl Rotated {
             add_upper::<S>(left, gathered, system, per_row);
         }
         let numbers = flat_mut(system);
-        for (k, value) in self.eigenvalues.iter().enumerate() {
-            numbers[k * (per_row * WIDTH + 1)] += value + strength;
+        for (k, value) in flat(&self.spectrum)[..self.dim].iter().enumerate() {
+            numbers[k * (per_row * WIDTH + 1)] += self.weight * value + strength;
         }
         factor.factor::<S>(system, self.dim, per_row);
         let square = factor.forward::<S>(system, right, per_row);
@@ -185,8 +197,8 @@ impl Rotated {
             let share = flat(solution)[place] * observed.root(place);
             add_scaled::<S>(to, share, self.table.row(other));
         }
-        for (x, value) in flat_mut(to).iter_mut().zip(&self.eigenvalues) {
-            *x /= value + strength;
+        for (x, value) in flat_mut(to).iter_mut().zip(flat(&self.spectrum)) {
+            *x /= self.weight * value + strength;
         }
         square
     }
@@ -202,10 +214,18 @@ impl Rotated {
                 *to = x * root;
             }
         }
-        for (row, value) in to.chunks_exact_mut(stride).zip(&self.eigenvalues) {
-            let scale = 1.0 / (value + strength).sqrt();
+        for (row, value) in to.chunks_exact_mut(stride).zip(flat(&self.spectrum)) {
+            let scale = 1.0 / (self.weight * value + strength).sqrt();
             row.iter_mut().for_each(|x| *x *= scale);
         }
+    }
+
+    /// Turns whole rows of lanes to the basis of the eigenvectors.
+    #[inline(always)]
+    pub fn there<S: Isa>(&self, rows: &mut [Lane], scratch: &mut Vec<Lane>) {
+        scratch.clear();
+        scratch.extend_from_slice(rows);
+        turn::<S>(scratch, &self.transposed, rows, self.table.per_row());
     }
 
     /// Turns solutions, whole rows of lanes, back to the table's basis.

@@ -11,29 +11,28 @@
 //!
 //! (Rendle, Krichene, Zhang & Koren, "Revisiting the performance of iALS on
 //! item recommendation benchmarks", RecSys 2022, eq. 3 to 6), either exactly
-//! ([`exact`]) or by a Newton step for each block of dimensions ([`blocks`]).
+//! ([`exact`]), or by a Newton step for each block of dimensions ([`blocks`]),
+//! or by a few steps of conjugate gradients ([`gradients`]).
 //! Rows do not depend on each other, so neither the number of threads nor how
 //! many are solved at a time changes a bit of the result.
 
 mod blocks;
 mod cholesky;
 mod exact;
+mod gradients;
+mod gram;
 #[cfg(test)]
 mod tests;
 
-use super::gemm::{Left, add_upper};
-use super::simd::{self, Isa, Job, Lane, WIDTH, dot, flat, flat_mut};
+use super::simd::{self, Isa, Job, Lane, WIDTH, flat};
 use super::table::Table;
 use exact::Rotated;
+use gram::{gram, penalty};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Rows that a thread solves at a time.
 const ROWS: usize = 32;
-
-/// Parts of a table whose products are added up on their own. Their number
-/// must not depend on the threads.
-const PARTS: usize = 32;
 
 /// The objective, and how it is minimized.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +41,27 @@ pub struct Settings {
     pub unobserved_weight: f64,
     pub regularization: f64,
     pub exponent: f64,
-    /// Dimensions that are solved together; `dim` solves exactly.
-    pub block: usize,
+    pub solver: Solver,
+}
+
+/// How a row is solved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Solver {
+    Exact,
+    /// By a Newton step for each so many dimensions.
+    Blocks(usize),
+    /// By so many steps of conjugate gradients.
+    Gradients(usize),
+}
+
+impl Solver {
+    /// Dimensions that are solved together.
+    fn block(self, dim: usize) -> usize {
+        match self {
+            Self::Blocks(block) => block.min(dim),
+            Self::Exact | Self::Gradients(_) => dim,
+        }
+    }
 }
 
 impl Settings {
@@ -123,13 +141,14 @@ pub struct Fixed {
     len: usize,
     /// Its own part of the regularizer.
     penalty: f64,
-    solver: Solver,
+    ready: Ready,
 }
 
-enum Solver {
-    Exact(Rotated),
-    /// Holds `V^T V`.
-    Blocks(Vec<Lane>),
+/// What a solver reads of the fixed side.
+enum Ready {
+    Rotated(Rotated),
+    /// `V^T V`
+    Gram(Vec<Lane>),
 }
 
 impl Fixed {
@@ -141,10 +160,11 @@ impl Fixed {
             settings,
             len: pairs.num_rows(),
             penalty,
-            solver: if settings.block >= settings.dim {
-                Solver::Exact(Rotated::new(&settings, &gram, table))
-            } else {
-                Solver::Blocks(gram)
+            ready: match settings.solver {
+                Solver::Exact | Solver::Gradients(_) => {
+                    Ready::Rotated(Rotated::new(&settings, &gram, table))
+                }
+                Solver::Blocks(_) => Ready::Gram(gram),
             },
         }
     }
@@ -194,13 +214,13 @@ pub fn solve_new(exact: &Exact, observed: &[Observed<'_>]) -> Vec<f32> {
     vectors
 }
 
-/// A side ready for [`solve_new`], whatever the blocks of the training.
+/// A side ready for [`solve_new`], whatever the solver of the training.
 pub struct Exact(Fixed);
 
 impl Exact {
     pub fn new(settings: Settings, table: &Table) -> Self {
         let settings = Settings {
-            block: settings.dim,
+            solver: Solver::Exact,
             ..settings
         };
         let rotated = Rotated::new(&settings, &gram(table, settings.dim), table);
@@ -208,7 +228,7 @@ impl Exact {
             settings,
             len: table.lanes().len() / table.per_row().max(1),
             penalty: 0.0,
-            solver: Solver::Exact(rotated),
+            ready: Ready::Rotated(rotated),
         })
     }
 }
@@ -242,19 +262,28 @@ impl Job for Chunk<'_> {
     fn call<S: Isa>(self) -> f64 {
         let Self { fixed, scratch, .. } = self;
         let settings = &fixed.settings;
-        let per_row = self.table.per_row();
+        if let (Ready::Rotated(rotated), Solver::Gradients(_)) = (&fixed.ready, settings.solver) {
+            rotated.there::<S>(self.to, &mut scratch.rows);
+        }
         let mut loss = 0.0;
-        for (number, row) in self.to.chunks_exact_mut(per_row).enumerate() {
+        let rows = self.to.chunks_exact_mut(self.table.per_row());
+        for (number, row) in rows.enumerate() {
             let observed = self.pairs.row(self.first + number);
             if observed.others.is_empty() {
                 continue;
             }
             let strength = settings.strength(observed.others.len(), fixed.len);
-            loss += match &fixed.solver {
-                Solver::Exact(rotated) => rotated.solve::<S>(observed, strength, scratch, row),
-                Solver::Blocks(gram) => {
+            loss += match (&fixed.ready, settings.solver) {
+                (Ready::Rotated(rotated), Solver::Gradients(steps)) => {
+                    rotated.improve::<S>(observed, strength as f32, steps, scratch, row)
+                }
+                (Ready::Rotated(rotated), _) => {
+                    rotated.solve::<S>(observed, strength, scratch, row)
+                }
+                (Ready::Gram(gram), solver) => {
                     let step = blocks::Step {
                         settings,
+                        block: solver.block(settings.dim),
                         gram,
                         table: self.table,
                         strength,
@@ -263,7 +292,7 @@ impl Job for Chunk<'_> {
                 }
             };
         }
-        if let Solver::Exact(rotated) = &fixed.solver {
+        if let Ready::Rotated(rotated) = &fixed.ready {
             rotated.back::<S>(self.to, &mut scratch.rows);
         }
         loss
@@ -283,8 +312,8 @@ impl Job for NewRows<'_> {
     #[inline(always)]
     fn call<S: Isa>(self) {
         let fixed = &self.exact.0;
-        let Solver::Exact(rotated) = &fixed.solver else {
-            unreachable!("it is made with whole blocks");
+        let Ready::Rotated(rotated) = &fixed.ready else {
+            unreachable!("it is made for exact solutions");
         };
         let mut row = vec![Lane::ZERO; fixed.settings.dim.div_ceil(WIDTH)];
         let vectors = self.to.chunks_exact_mut(fixed.settings.dim);
@@ -297,79 +326,5 @@ impl Job for NewRows<'_> {
             }
             to.copy_from_slice(&flat(&row)[..to.len()]);
         }
-    }
-}
-
-/// `V^T V`, `dim` rows of a table row's lanes each.
-fn gram(table: &Table, dim: usize) -> Vec<Lane> {
-    let per_row = table.per_row();
-    let rows = table.lanes().len() / per_row.max(1);
-    let part = rows.div_ceil(PARTS).max(1) * per_row;
-    let parts: Vec<Vec<Lane>> = table
-        .lanes()
-        .par_chunks(part)
-        .map(|rows| simd::run(Products { rows, dim, per_row }))
-        .collect();
-    let mut sums = vec![Lane::ZERO; dim * per_row];
-    let stride = per_row * WIDTH;
-    let to = flat_mut(&mut sums);
-    for r in 0..dim {
-        for c in r..dim {
-            let place = r * stride + c;
-            let sum: f64 = parts.iter().map(|p| f64::from(flat(p)[place])).sum();
-            to[place] = sum as f32;
-            to[c * stride + r] = sum as f32;
-        }
-    }
-    sums
-}
-
-/// The products of some rows, on and above the diagonal.
-struct Products<'a> {
-    rows: &'a [Lane],
-    dim: usize,
-    per_row: usize,
-}
-
-impl Job for Products<'_> {
-    type Output = Vec<Lane>;
-
-    #[inline(always)]
-    fn call<S: Isa>(self) -> Vec<Lane> {
-        let mut sums = vec![Lane::ZERO; self.dim * self.per_row];
-        let left = Left {
-            values: flat(self.rows),
-            row: 1,
-            depth: self.per_row * WIDTH,
-        };
-        add_upper::<S>(left, self.rows, &mut sums, self.per_row);
-        sums
-    }
-}
-
-fn penalty(settings: &Settings, table: &Table, pairs: &Pairs, others: usize) -> f64 {
-    let per_row = table.per_row();
-    let rows: Vec<f64> = table
-        .lanes()
-        .par_chunks(per_row.max(1))
-        .enumerate()
-        .with_min_len(256)
-        .map(|(row, lanes)| {
-            let count = pairs.offsets[row + 1] - pairs.offsets[row];
-            let square = f64::from(simd::run(Square(lanes)));
-            settings.strength(count, others) * square
-        })
-        .collect();
-    rows.iter().sum()
-}
-
-struct Square<'a>(&'a [Lane]);
-
-impl Job for Square<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn call<S: Isa>(self) -> f32 {
-        dot::<S>(self.0, self.0)
     }
 }

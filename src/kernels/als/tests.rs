@@ -31,7 +31,7 @@ fn pairs(rows: usize, mut entries: Vec<(u32, u32, f32)>, weighted: bool) -> Pair
 }
 
 impl Case {
-    fn new(dim: usize, block: usize, weighted: bool) -> Self {
+    fn new(dim: usize, solver: Solver, weighted: bool) -> Self {
         let (users, items) = (23, 61);
         let mut rng = Seed(dim as u64).stream("test");
         let mut entries = Vec::new();
@@ -50,7 +50,7 @@ impl Case {
                 unobserved_weight: 0.3,
                 regularization: 0.02,
                 exponent: 0.7,
-                block,
+                solver,
             },
             users: table(&mut rng, users as usize, dim),
             items: table(&mut rng, items as usize, dim),
@@ -146,7 +146,7 @@ const DIMS: [usize; 4] = [3, 16, 40, 64];
 fn rows_solve_the_normal_equations() {
     for dim in DIMS {
         for weighted in [false, true] {
-            let mut case = Case::new(dim, dim, weighted);
+            let mut case = Case::new(dim, Solver::Exact, weighted);
             case.half(true);
             for user in 0..23 {
                 let observed = case.by_user.row(user);
@@ -177,25 +177,27 @@ fn rows_solve_the_normal_equations() {
 #[test]
 fn every_half_lowers_the_objective_and_says_what_it_is() {
     for dim in DIMS {
-        for (block, weighted) in [
-            (dim, false),
-            (dim, true),
-            (2, false),
-            (16, true),
-            (7, false),
+        for (solver, weighted) in [
+            (Solver::Exact, false),
+            (Solver::Exact, true),
+            (Solver::Blocks(2), false),
+            (Solver::Blocks(16), true),
+            (Solver::Blocks(7), false),
+            (Solver::Gradients(1), false),
+            (Solver::Gradients(3), true),
         ] {
-            let mut case = Case::new(dim, block, weighted);
+            let mut case = Case::new(dim, solver, weighted);
             let mut last = case.objective();
             for half in 0..6 {
                 let said = case.half(half % 2 == 0);
                 let is = case.objective();
                 assert!(
                     (said / is - 1.0).abs() < 1e-4,
-                    "{dim} {block}: {said} is {is}"
+                    "{dim} {solver:?}: {said} is {is}"
                 );
                 assert!(
                     is < last * (1.0 + 1e-6),
-                    "{dim} {block}: from {last} to {is}"
+                    "{dim} {solver:?}: from {last} to {is}"
                 );
                 last = is;
             }
@@ -204,24 +206,41 @@ fn every_half_lowers_the_objective_and_says_what_it_is() {
 }
 
 #[test]
-fn blocks_come_to_the_exact_solution() {
-    let (mut exact, mut blocks) = (Case::new(40, 40, true), Case::new(40, 16, true));
-    exact.half(true);
-    for _ in 0..60 {
-        blocks.half(true);
+fn others_come_to_the_exact_solution() {
+    for (solver, halves) in [(Solver::Blocks(16), 60), (Solver::Gradients(3), 12)] {
+        let mut exact = Case::new(40, Solver::Exact, true);
+        let mut other = Case::new(40, solver, true);
+        exact.half(true);
+        for _ in 0..halves {
+            other.half(true);
+        }
+        let pairs = flat(exact.users.lanes()).iter();
+        for (a, b) in pairs.zip(flat(other.users.lanes())) {
+            assert!((a - b).abs() < 2e-3, "{solver:?}: {a} {b}");
+        }
     }
-    for (a, b) in flat(exact.users.lanes())
-        .iter()
-        .zip(flat(blocks.users.lanes()))
-    {
-        assert!((a - b).abs() < 2e-3, "{a} {b}");
+}
+
+/// In as many steps as there are dimensions, conjugate gradients end at the
+/// solution.
+#[test]
+fn conjugate_gradients_end_after_as_many_steps_as_dimensions() {
+    for dim in [3, 16] {
+        let mut exact = Case::new(dim, Solver::Exact, true);
+        let mut steps = Case::new(dim, Solver::Gradients(dim), true);
+        exact.half(true);
+        steps.half(true);
+        let pairs = flat(exact.users.lanes()).iter();
+        for (a, b) in pairs.zip(flat(steps.users.lanes())) {
+            assert!((a - b).abs() < 1e-3, "{dim}: {a} {b}");
+        }
     }
 }
 
 #[test]
 fn a_new_row_is_what_a_known_one_becomes() {
     for dim in DIMS {
-        let mut case = Case::new(dim, dim, true);
+        let mut case = Case::new(dim, Solver::Exact, true);
         let exact = Exact::new(case.settings, &case.items);
         let observed: Vec<_> = (0..23).map(|user| case.by_user.row(user)).collect();
         let vectors = solve_new(&exact, &observed);

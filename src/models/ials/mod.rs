@@ -6,7 +6,10 @@
 //! `unobserved_weight` towards zero, and L2 grows with how often a row is
 //! used. With `block_size` below `embedding_dim` it is iALS++ (Rendle et al.,
 //! "iALS++: speeding up matrix factorization with subspace optimization",
-//! 2021), a Newton step for each block of dimensions.
+//! 2021), a Newton step for each block of dimensions; with `cg_steps` some
+//! steps of conjugate gradients from where a row is (Takacs, Pilaszy & Tikk,
+//! RecSys 2011), which cost much less than a solution and, from epoch to
+//! epoch, come to the same.
 //!
 //! It is computed on the host, whatever the device of the run. Of
 //! `[training]`, it goes by `epochs`, `batch_size`, validation, patience and
@@ -22,7 +25,7 @@ mod task;
 use super::{ModelEntry, params};
 use crate::device;
 use crate::footprint::{Footprint, Workload};
-use crate::kernels::als::Settings;
+use crate::kernels::als::{Settings, Solver};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
@@ -35,7 +38,7 @@ use task::Task;
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "ials",
-    summary: "implicit alternating least squares, exact or by blocks (iALS++); on the CPU, whatever the device",
+    summary: "implicit alternating least squares, exact, by conjugate gradients or by blocks (iALS++); on the CPU, whatever the device",
     citation: "Rendle, Krichene, Zhang & Koren, Revisiting the performance of iALS on item recommendation \
                benchmarks, RecSys 2022; Rendle et al., iALS++: speeding up matrix factorization with subspace \
                optimization, 2021; Hu, Koren & Volinsky, ICDM 2008",
@@ -62,6 +65,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "dimensions that are solved together (iALS++); 0 solves for all of them, exactly",
         ),
         (
+            "cg_steps",
+            "steps of conjugate gradients for a row, in place of solving for it; 0 solves",
+        ),
+        (
             "weighted",
             "observed pairs count by their weight (rating, count); new users' by the mean weight",
         ),
@@ -84,6 +91,7 @@ struct Spec {
     regularization_exponent: f64,
     init_deviation: f64,
     block_size: usize,
+    cg_steps: usize,
     weighted: bool,
 }
 
@@ -96,6 +104,7 @@ impl Default for Spec {
             regularization_exponent: 1.0,
             init_deviation: 0.1,
             block_size: 0,
+            cg_steps: 0,
             weighted: false,
         }
     }
@@ -109,6 +118,10 @@ impl Spec {
             "`block_size` = {} must be at most `embedding_dim` = {}, or 0 for all dimensions at once",
             self.block_size,
             self.embedding_dim
+        );
+        ensure!(
+            self.block_size == 0 || self.cg_steps == 0,
+            "`block_size` and `cg_steps` are two ways to the same: set one of them to 0"
         );
         for (name, value) in [
             ("regularization", self.regularization),
@@ -138,10 +151,10 @@ impl Spec {
             unobserved_weight: self.unobserved_weight,
             regularization: self.regularization,
             exponent: self.regularization_exponent,
-            block: if self.block_size == 0 {
-                dim
-            } else {
-                self.block_size
+            solver: match (self.cg_steps, self.block_size) {
+                (0, block) if block == 0 || block == dim => Solver::Exact,
+                (0, block) => Solver::Blocks(block),
+                (steps, _) => Solver::Gradients(steps),
             },
         }
     }
