@@ -5,8 +5,10 @@
 //! the batch costs and not what the catalog costs.
 
 mod bags;
+mod derived;
 
 pub use bags::Bags;
+pub use derived::WayBack;
 
 use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
@@ -29,6 +31,10 @@ pub enum Updates {
     Hogwild,
 }
 
+/// Stands for no row in an index: what is read is some row, and no gradient
+/// reaches it.
+pub const NO_ROW: u32 = u32::MAX;
+
 /// Row numbers of a batch, ready for [`Tape::lookup`].
 pub struct Index {
     /// As they were given, on the device.
@@ -50,6 +56,8 @@ impl Index {
 enum Distinct {
     /// For the kernels of [`rows`].
     Segments(Segments),
+    /// As those, of all rows of the table, touched or not.
+    Whole(Segments),
     /// For plain operations: each row once, and for each index its place
     /// among them.
     Rows {
@@ -78,6 +86,10 @@ impl Dedup {
         let mut unique = Vec::new();
         let mut inverse = Vec::with_capacity(all.len());
         for &row in all {
+            if row == NO_ROW {
+                inverse.push(NO_ROW);
+                continue;
+            }
             let stamp = &mut self.stamps[row as usize];
             if stamp.0 != self.generation {
                 *stamp = (self.generation, unique.len() as u32);
@@ -114,6 +126,11 @@ pub enum Part {
     Rows(Tensor<1, Int>),
     /// Every occurrence of a row in the batch, for the kernels of [`rows`].
     Occurrences(Segments),
+    /// Rows of a lookup that come before those of the next leaf.
+    Before,
+    /// Numbers made of the parameter outside of the graph, and the way from
+    /// their gradient to that of the whole parameter.
+    Derived(WayBack),
 }
 
 impl Tape {
@@ -149,6 +166,11 @@ impl Tape {
         self.drawn = 0;
     }
 
+    /// The step's own stream, where dropout is on.
+    pub fn dropout_stream(&self) -> Option<&Rng> {
+        self.dropout.as_ref().filter(|_| self.training)
+    }
+
     /// The leaves since [`Self::begin`].
     pub fn take_leaves(&mut self) -> Vec<Leaf> {
         std::mem::take(&mut self.leaves)
@@ -160,24 +182,22 @@ impl Tape {
     /// When a row number is not below `rows`: a GPU would read whatever lies
     /// there.
     pub fn index(&mut self, ids: Vec<u32>, rows: usize) -> Index {
-        assert!(
-            ids.iter().all(|&id| (id as usize) < rows),
-            "a table of {rows} rows has fewer than what is looked up"
-        );
+        check(&ids, rows);
         if !self.training || self.updates == Updates::Dense {
             return Index {
-                all: self.ints(&ids),
+                all: self.ints(&readable(ids)),
                 distinct: None,
             };
         }
         let (unique, inverse) = self.dedup.find(&ids, rows);
         let plain = self.device.clone().inner();
+        let ids = readable(ids);
         let distinct = if rows::supported(&plain) {
             Distinct::Segments(Segments::new(&unique, &inverse, &plain))
         } else {
             Distinct::Rows {
                 rows: ints(&unique, &plain),
-                inverse: self.ints(&inverse),
+                inverse: self.ints(&readable(inverse)),
             }
         };
         Index {
@@ -191,12 +211,13 @@ impl Tape {
         if !self.training {
             return param.value();
         }
-        if let Some(leaf) = self.leaves.iter().find(|l| l.name == param.name()) {
-            assert!(
-                matches!(leaf.part, Part::Whole),
-                "`{}` is read as rows and as a whole in one step",
-                param.name()
-            );
+        let mut known = self.leaves.iter().filter(|l| l.name == param.name());
+        assert!(
+            known.clone().all(|l| l.is_whole()),
+            "`{}` is read as rows and as a whole in one step",
+            param.name()
+        );
+        if let Some(leaf) = known.find(|l| matches!(l.part, Part::Whole)) {
             return leaf.tensor.clone();
         }
         let tensor = Tensor::from_inner(param.value()).require_grad();
@@ -221,6 +242,7 @@ impl Tape {
         );
         let (held, part) = match distinct {
             Distinct::Segments(segments) => (&index.all, Part::Occurrences(segments.clone())),
+            Distinct::Whole(segments) => (&index.all, derived::summed(segments)),
             Distinct::Rows { rows, .. } => (rows, Part::Rows(rows.clone())),
         };
         let leaf = Tensor::from_inner(table.value().select(0, held.clone())).require_grad();
@@ -230,7 +252,7 @@ impl Tape {
             part,
         });
         match distinct {
-            Distinct::Segments(_) => leaf,
+            Distinct::Segments(_) | Distinct::Whole(_) => leaf,
             Distinct::Rows { inverse, .. } => leaf.select(0, inverse.clone()),
         }
     }
@@ -295,6 +317,21 @@ impl Tape {
     pub fn floats<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
+}
+
+fn check(ids: &[u32], rows: usize) {
+    assert!(
+        ids.iter().all(|&id| id == NO_ROW || (id as usize) < rows),
+        "a table of {rows} rows has fewer than what is looked up"
+    );
+}
+
+/// With some row in place of no row.
+fn readable(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.iter_mut()
+        .filter(|id| **id == NO_ROW)
+        .for_each(|id| *id = 0);
+    ids
 }
 
 fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
