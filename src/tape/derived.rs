@@ -5,8 +5,9 @@
 //! add up in no order, the operation is taken outside of the graph: what it
 //! gives is the leaf.
 
-use super::{Distinct, Index, Leaf, Part, Tape, Updates, check, ints, readable};
-use crate::kernels::rows::{self, Segments};
+use super::index::{Distinct, Index};
+use super::{Leaf, Part, Tape, Updates};
+use crate::kernels::rows::Segments;
 use crate::params::Param;
 use burn::tensor::Tensor;
 
@@ -20,35 +21,13 @@ pub(super) fn summed(segments: &Segments) -> Part {
 }
 
 impl Leaf {
-    /// Whether its gradient is one of the whole parameter.
-    pub(super) fn is_whole(&self) -> bool {
-        matches!(self.part, Part::Whole | Part::Derived(_))
+    /// Whether its gradient is one of some rows alone.
+    pub(super) fn is_rows(&self) -> bool {
+        matches!(self.part, Part::Rows(_) | Part::Occurrences(_))
     }
 }
 
 impl Tape {
-    /// As [`Self::index`], of a table that is updated in all of its rows, as
-    /// where [`Self::param`] reads it, too.
-    ///
-    /// # Panics
-    /// As [`Self::index`].
-    pub fn index_of_whole(&mut self, ids: Vec<u32>, rows: usize) -> Index {
-        check(&ids, rows);
-        let plain = self.device.clone().inner();
-        if !self.training || !rows::supported(&plain) {
-            return Index {
-                all: self.ints(&readable(ids)),
-                distinct: None,
-            };
-        }
-        let all: Vec<u32> = (0..rows as u32).collect();
-        let segments = Segments::new(&all, &ids, &plain);
-        Index {
-            all: ints(&readable(ids), &plain),
-            distinct: Some(Distinct::Whole(segments)),
-        }
-    }
-
     /// Whether lookups touch no more than their rows.
     pub fn updates_rows(&self) -> bool {
         self.updates == Updates::Rows

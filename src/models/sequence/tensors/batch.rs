@@ -238,7 +238,11 @@ mod tests {
             .map(|b| (b.length, b.sequences.iter().map(|s| s.len).collect()))
             .collect();
         // What is too few goes with the longer ones.
-        let expected = [(64, vec![3, 16, 30, 64, 64, 64]), (100, vec![70])];
+        let expected = [
+            (32, vec![3, 16, 30]),
+            (64, vec![64, 64, 64]),
+            (100, vec![70]),
+        ];
         assert_eq!(shapes, expected);
     }
 }
