@@ -3,15 +3,18 @@
 use super::network::{self, Host, Network};
 use super::part::{Clock, Part, RowTimes};
 use super::tensors::{self, Batch};
-use crate::device::is_host;
+use crate::device::{Family, family, is_host};
+use crate::footprint::TILE_BYTES;
 use crate::kernels::layers::Graph;
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, dot, flat, flat_mut};
 use crate::kernels::table::Table;
+use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::params::host;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -182,6 +185,9 @@ impl Recommender for SequenceRecommender {
     }
 
     fn score_form(&self) -> Result<ScoreForm> {
+        if family(&self.network.device()) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
         let dim = self.network.setup.embedding_dim;
         let mut vectors = self.host()?.scored().take(0, dim);
         vectors.truncate(self.num_items() * dim);
@@ -197,6 +203,22 @@ impl Recommender for SequenceRecommender {
             vectors: flat(&self.all_rows(queries)?).to_vec(),
             offsets: vec![0.0; queries.len()],
         })
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let dim = self.network.setup.embedding_dim;
+        let items = tensors::scored(self.network.items.value(), &self.network.setup);
+        let items = items.slice([0..self.num_items(), 0..dim]).transpose();
+        let height = (TILE_BYTES / size_of::<f32>() / self.num_items().max(1)).max(1);
+        let mut lists = Vec::with_capacity(queries.len());
+        for (queries, masked) in queries.chunks(height).zip(masks.masked.chunks(height)) {
+            let rows = flat(&self.all_rows(queries)?).to_vec();
+            let rows = TensorData::new(rows, [queries.len(), dim]);
+            let scores = Tensor::<2>::from_data(rows, &items.device()).matmul(items.clone());
+            let picked = top_k(scores, Masks { masked, ..masks }, k)?;
+            lists.extend(picked.context("this device does not rank lists of this length")?);
+        }
+        Ok(lists)
     }
 
     fn weights(&self) -> Result<NamedTensors> {

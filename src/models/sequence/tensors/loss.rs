@@ -1,6 +1,6 @@
 //! The loss of a step, by the tape.
 
-use super::{Batch, hidden, unit};
+use super::{Batch, hidden, scored};
 use crate::kernels::catalog::Goal;
 use crate::models::sequence::network::Network;
 use crate::models::sequence::part::Part;
@@ -57,7 +57,7 @@ impl TapeStep<'_> {
         let (mut picked, mut total) = (Vec::new(), None);
         for (batch, drawn) in batches.iter().zip(&drawn) {
             let rows = self.picked(tape, batch, next());
-            let targets = self.scored(next());
+            let targets = scored(next(), &network.setup);
             let taken = batch.slots(0.0, |_, _| 1.0 / predictions as f32);
             let shares = tape.floats(taken, [rows.dims()[0], 1]);
             let own = (rows.clone() * targets).sum_dim(1);
@@ -86,16 +86,7 @@ impl TapeStep<'_> {
         }
         let table = tape.param(&network.items);
         let table = table.slice([0..network.num_items, 0..network.setup.embedding_dim]);
-        total + normalizers(&picked, self.scored(table), predictions)
-    }
-
-    /// Embeddings as scores see them.
-    fn scored(&self, items: Tensor<2>) -> Tensor<2> {
-        if self.network.setup.cosine {
-            unit(items, 1.0)
-        } else {
-            items
-        }
+        total + normalizers(&picked, scored(table, &network.setup), predictions)
     }
 
     /// Negatives in the order of a batch: of each prediction, or of each
@@ -148,7 +139,7 @@ impl TapeStep<'_> {
         let from = self.negatives.expect("losses with a goal have negatives");
         let [count, columns] = rows.dims();
         let sets = drawn.len() / from.count;
-        let negatives = self.scored(negatives);
+        let negatives = scored(negatives, &self.network.setup);
         let negatives = negatives.reshape([sets, from.count, columns]);
         let rows = rows.reshape([sets, count / sets, columns]);
         let mut scores = rows.matmul(negatives.swap_dims(1, 2));
@@ -171,9 +162,9 @@ fn judged(goal: Goal, own: Tensor<2>, negatives: Tensor<2>) -> Tensor<2> {
             let logs = activation::log_softmax(all, 1);
             logs.slice([0..rows, 0..1]).neg()
         }
-        Goal::Bce { positive } => {
-            let own = activation::log_sigmoid(own) * positive;
-            let others = activation::log_sigmoid(negatives.neg()).sum_dim(1);
+        Goal::Bce { positive, offset } => {
+            let own = activation::log_sigmoid(own + offset) * positive;
+            let others = activation::log_sigmoid(negatives.neg() - offset).sum_dim(1);
             (own + others).neg() / (1 + count) as f32
         }
     }

@@ -21,6 +21,7 @@ use crate::kernels::layers::{
 };
 use crate::kernels::simd::{WIDTH, flat};
 use crate::models::sequence::network::{self, Network};
+use crate::models::sequence::setup::Setup;
 use crate::params::Param;
 use crate::seed::Rng;
 use crate::tape::Tape;
@@ -70,6 +71,15 @@ pub fn hidden(
 fn unit<const D: usize>(x: Tensor<D>, length: f32) -> Tensor<D> {
     let squares = (x.clone() * x.clone()).sum_dim(D - 1);
     x * (squares + UNIT_EPSILON).sqrt().recip() * length
+}
+
+/// Embeddings as scores see them.
+pub fn scored(items: Tensor<2>, setup: &Setup) -> Tensor<2> {
+    if setup.cosine {
+        unit(items, 1.0)
+    } else {
+        items
+    }
 }
 
 impl TensorLayers<'_> {
