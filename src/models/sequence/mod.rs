@@ -34,7 +34,7 @@ mod updates;
 
 use crate::data::interactions::Interactions;
 
-use crate::device::is_host;
+use crate::device::{self, is_host};
 use crate::footprint::{Footprint, Workload};
 use crate::kernels::layers::{Layers, Layout, Var};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
@@ -47,7 +47,7 @@ use burn::tensor::Device;
 use network::Network;
 use part::Clock;
 use recommender::SequenceRecommender;
-use setup::{SequenceLoss, Setup};
+use setup::{NegativesFor, SequenceLoss, Setup};
 use task::SequenceTask;
 
 /// What to change where a model does not fit.
@@ -127,6 +127,28 @@ impl Spec {
         2 * gradients + layers + scores
     }
 
+    /// # Errors
+    /// A step or a table that a buffer of the device does not hold.
+    fn ensure_fits(&self, context: &FitContext<'_>) -> Result<()> {
+        let (config, device) = (context.training, context.device);
+        let row = self.setup.embedding_dim * size_of::<f32>();
+        let items = context.data.train.num_items + 1;
+        device::ensure_fits(device, "the table of item embeddings", items * row)?;
+        if self.setup.loss == SequenceLoss::CrossEntropy || is_host(device) {
+            return Ok(());
+        }
+        let draws = match self.setup.negatives_for {
+            NegativesFor::Position => config.batch_size,
+            // Where all windows are full.
+            NegativesFor::Sequence => config.batch_size.div_ceil(self.setup.max_length),
+        };
+        device::ensure_fits(
+            device,
+            "what `training.batch_size` and `training.negatives` need",
+            draws * config.negatives * row,
+        )
+    }
+
     fn with_histories(&self, work: &Workload<'_>, mut footprint: Footprint) -> Footprint {
         let histories = 12 * work.pairs();
         footprint.fitting += histories;
@@ -169,6 +191,7 @@ impl ModelSpec for Spec {
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
         self.setup.check(config)?;
+        self.ensure_fits(&context)?;
         let network = self.network(train, Some(context.seed), context.device)?;
         let recommender = SequenceRecommender::new(network);
         let mut task = SequenceTask::new(recommender, train, config, context.seed)?;

@@ -110,12 +110,16 @@ impl TensorLayers<'_> {
         let buckets = self.buckets();
         let param = &self.weights[bias.number()];
         let heads = param.shape()[0];
-        let places = buckets.clone();
+        let shape = [heads, sequences * length, length];
+        let places = buckets.clone().reshape([1, shape[1], shape[2]]);
         let back: WayBack = Box::new(move |gradient| {
+            // In two stages: a sum of one long row would be left to few
+            // threads of a GPU.
+            let gradient = gradient.reshape(shape);
             let of = |bucket: usize| {
                 let others = places.clone().not_equal_elem(bucket as i32);
-                let others = others.unsqueeze_dim::<2>(0).repeat_dim(0, heads);
-                gradient.clone().mask_fill(others, 0.0).sum_dim(1)
+                let own = gradient.clone().mask_fill(others.expand(shape), 0.0);
+                own.sum_dim(2).sum_dim(1).reshape([heads, 1])
             };
             Tensor::cat((0..BUCKETS).map(of).collect(), 1)
         });
