@@ -17,22 +17,21 @@ const WGPU: DeviceChoice = DeviceChoice::Wgpu(device::Adapter::Any);
 const ITEMS: usize = 30;
 
 const SHARED: &str = "embedding_dim = 32
-max_length = 24
-window_stride = 20
+window_stride = 14
 dropout = 0.2
 init_deviation = 0.3
 ";
 
 /// With parameters that reach every layer there is.
 const MODELS: [(&str, &str); 8] = [
-    ("sasrec", "block = 'sasrec'"),
-    ("sasrec", "block = 'pre_norm'\nheads = 2"),
-    ("sasrec", "block = 'ligr'"),
-    ("hstu", "heads = 2"),
-    ("hstu", "clock = 'none'"),
-    ("gru4rec", "hidden_dim = 16\nlayers = 2"),
-    ("bert4rec", "blocks = 1"),
-    ("nextitnet", "dilations = [1, 9]"),
+    ("sasrec", "max_length = 24\nblock = 'sasrec'"),
+    ("sasrec", "max_length = 24\nblock = 'pre_norm'\nheads = 2"),
+    ("sasrec", "max_length = 24\nblock = 'ligr'"),
+    ("hstu", "max_length = 24\nheads = 2"),
+    ("hstu", "max_length = 24\nclock = 'none'"),
+    ("gru4rec", "max_length = 24\nhidden_dim = 16\nlayers = 2"),
+    ("bert4rec", "max_length = 24\nblocks = 1"),
+    ("nextitnet", "max_length = 24\ndilations = [1, 9]"),
 ];
 
 const LOSSES: [&str; 7] = [
@@ -273,7 +272,8 @@ fn wgpu_trains_and_resumes_models_of_sequences() {
         );
         return;
     }
-    agree(WGPU, MODELS[3], LOSSES[0], SOME_EPOCHS, 1e-3);
-    agree(WGPU, MODELS[3], LOSSES[3], SOME_EPOCHS, 1e-3);
-    resumes(WGPU, MODELS[3]);
+    // One unit and one length: kernels are compiled and tuned for each shape.
+    let small = ("hstu", "heads = 2\nblocks = 1\nmax_length = 16");
+    agree(WGPU, small, LOSSES[3], SOME_EPOCHS, 1e-3);
+    resumes(WGPU, small);
 }
