@@ -39,8 +39,9 @@ impl RunDir {
         let id = Sha256::digest(format!("{} {}", made.started, self.file.config_sha256));
         let path = self.path.strip_prefix(RUNS).unwrap_or(&self.path);
         let tags = [
-            ("mlflow.source.name", &made.command),
+            ("mlflow.source.name", &"recsys".to_string()),
             ("mlflow.source.type", &"LOCAL".to_string()),
+            ("recsys.command", &made.command),
             ("recsys.run", &self.path.display().to_string()),
             ("recsys.version", &made.version),
             ("recsys.data", &made.data_hash),
