@@ -15,8 +15,8 @@ pub enum Goal {
     /// Binary cross-entropy, the mean over the item and its negatives. The
     /// item's share counts `positive` times: 1 for plain BCE, and `beta` for
     /// gBCE (Petrov & Macdonald, "gSASRec", RecSys 2023, eq. 11), since
-    /// `-log(s(x)^beta) = -beta log s(x)`.
-    Bce { positive: f32 },
+    /// `-log(s(x)^beta) = -beta log s(x)`. All scores count `offset` more.
+    Bce { positive: f32, offset: f32 },
 }
 
 /// The loss of some hidden rows of one sequence.
@@ -82,17 +82,20 @@ impl Goal {
                 *positive = share * own - scale;
                 loss
             }
-            Self::Bce { positive: beta } => {
+            Self::Bce {
+                positive: beta,
+                offset,
+            } => {
                 let share = 1.0 / (1 + count) as f32;
                 let mut sum = Lane::ZERO;
                 for lane in negatives {
                     for i in 0..WIDTH {
-                        let (loss, slope) = softplus(lane.0[i]);
+                        let (loss, slope) = softplus(lane.0[i] + offset);
                         sum.0[i] += loss;
                         lane.0[i] = slope * scale * share;
                     }
                 }
-                let (own, slope) = softplus(-*positive);
+                let (own, slope) = softplus(-*positive - offset);
                 *positive = -beta * slope * scale * share;
                 (beta * own + sum.sum()) * share
             }

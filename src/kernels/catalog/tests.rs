@@ -139,10 +139,11 @@ fn plain(goal: Goal, own: f64, others: &[f64]) -> f64 {
             let sum = own.exp() + others.iter().map(|x| x.exp()).sum::<f64>();
             sum.ln() - own
         }
-        Goal::Bce { positive } => {
-            let beta = f64::from(positive);
-            let others_sum: f64 = others.iter().map(|x| -(1.0 - sigmoid(*x)).ln()).sum();
-            (-sigmoid(own).powf(beta).ln() + others_sum) / (1 + others.len()) as f64
+        Goal::Bce { positive, offset } => {
+            let (beta, offset) = (f64::from(positive), f64::from(offset));
+            let one = |x: &f64| -(1.0 - sigmoid(x + offset)).ln();
+            let others_sum: f64 = others.iter().map(one).sum();
+            (-sigmoid(own + offset).powf(beta).ln() + others_sum) / (1 + others.len()) as f64
         }
     }
 }
@@ -152,8 +153,14 @@ fn sampled_negatives() {
     let softmax = Goal::Softmax;
     let goals = [
         softmax,
-        Goal::Bce { positive: 1.0 },
-        Goal::Bce { positive: 0.3 },
+        Goal::Bce {
+            positive: 1.0,
+            offset: 0.0,
+        },
+        Goal::Bce {
+            positive: 0.3,
+            offset: -1.5,
+        },
     ];
     for goal in goals {
         for (shared, count) in [(true, 21), (false, 1), (false, 18)] {

@@ -232,17 +232,27 @@ impl Setup {
         match self.loss {
             SequenceLoss::CrossEntropy => None,
             SequenceLoss::SampledSoftmax => Some(Goal::Softmax),
-            SequenceLoss::Bce => Some(Goal::Bce { positive: 1.0 }),
+            SequenceLoss::Bce => Some(bce(1.0, negatives)),
             SequenceLoss::Gbce => {
                 // Equations 11 and 13: alpha is the share of the catalog that
                 // is sampled.
                 let alpha = negatives as f64 / (num_items.max(2) - 1) as f64;
                 let t = self.calibration;
                 let beta = alpha * (t * (1.0 - 1.0 / alpha) + 1.0 / alpha);
-                Some(Goal::Bce {
-                    positive: beta as f32,
-                })
+                Some(bce(beta, negatives))
             }
         }
+    }
+}
+
+/// The binary cross-entropy of a positive that counts `beta` times beside its
+/// negatives. Scores start at the odds that they will have on average, which
+/// changes no order of items: embeddings would have to grow alike to bring all
+/// scores down to them, and histories of embeddings that are alike cannot be
+/// told apart. With one negative and beta 1 the offset is 0.
+fn bce(beta: f64, negatives: usize) -> Goal {
+    Goal::Bce {
+        positive: beta as f32,
+        offset: (beta / negatives.max(1) as f64).ln() as f32,
     }
 }
