@@ -11,6 +11,7 @@ use crate::ranking::Ranker;
 use crate::recommend::{Filter, Known, Options, Person, allowed};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use write::{Format, List};
 
 /// Recommend items to users of a run, or to somebody it never saw.
@@ -120,7 +121,16 @@ pub fn run(args: &Args, quiet: bool) -> Result<()> {
         at: args.at,
         allowed: &allowed,
     };
-    let lists = known.recommend(&Ranker::new(opened.model.as_ref())?, &people, &options)?;
+    let ranker = Ranker::new(opened.model.as_ref())?;
+    let begun = Instant::now();
+    let lists = known.recommend(&ranker, &people, &options)?;
+    if args.who.all && !quiet {
+        output::note(&format!(
+            "ranked {num_items} items for each of {} users in {:.4} s",
+            lists.len(),
+            begun.elapsed().as_secs_f64()
+        ));
+    }
     let lists: Vec<List> = people
         .into_iter()
         .map(|p| p.user_id)

@@ -15,6 +15,7 @@ use crate::model::Query;
 use crate::ranking::{Ranker, RankingOptions, Request, TILE_BYTES};
 use crate::run_dir::RunData;
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 
 /// How many ids to offer for one that is unknown.
 const NEAREST: usize = 3;
@@ -163,7 +164,7 @@ impl<'a> Known<'a> {
         };
         let lists = ranker.rank(&requests, &ranking)?;
         Ok(lists
-            .iter()
+            .par_iter()
             .map(|list| {
                 let lines = list.items.iter().zip(&list.scores).zip(1..);
                 let line = |((item, score), rank): ((&u32, &f32), usize)| Recommendation {
