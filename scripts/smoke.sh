@@ -123,6 +123,13 @@ devices() {
     ok "as train did" agree "$work/small-wgpu.json" "$work/eval-wgpu.json" 0.000001
     recommend_wgpu() { recsys 600 recommend --run "$work/small-wgpu" --device wgpu --user N14228 --k 5 --format csv >"$work/wgpu.csv" && lines "$work/wgpu.csv" 6; }
     ok "recommend on wgpu" recommend_wgpu
+    sed '/^\[model\]/,/^$/d' "$config" >"$work/sequence.toml"
+    local sequence=(--config "$work/sequence.toml" --format json --set model.name=sasrec
+        --set model.embedding_dim=16 --set model.max_length=16 --set training.epochs=2 --set training.patience=0)
+    sequence_on() { recsys 900 train "${sequence[@]}" --device "$1" --output "$work/sequence-$1" >"$work/sequence-$1.json"; }
+    ok "train a model of sequences on cpu" sequence_on cpu
+    ok "and on wgpu" sequence_on wgpu
+    ok "their losses agree" agree <(losses "$work/sequence-cpu") <(losses "$work/sequence-wgpu") 0.001
 }
 
 # Kills a training at a random moment and resumes it: nothing may differ from

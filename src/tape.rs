@@ -5,13 +5,18 @@
 //! the batch costs and not what the catalog costs.
 
 mod bags;
+mod derived;
+mod index;
 
 pub use bags::Bags;
+pub use derived::WayBack;
+pub use index::{Index, NO_ROW};
 
-use crate::kernels::rows::{self, Segments};
+use crate::kernels::rows::Segments;
 use crate::params::Param;
 use crate::seed::Rng;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use index::{Dedup, Distinct};
 use rayon::prelude::*;
 
 /// How an embedding table is updated.
@@ -27,66 +32,6 @@ pub enum Updates {
     /// Each example updates its rows at once, in threads that do not wait for
     /// each other: fewer epochs are needed, and no two runs are equal.
     Hogwild,
-}
-
-/// Row numbers of a batch, ready for [`Tape::lookup`].
-pub struct Index {
-    /// As they were given, on the device.
-    all: Tensor<1, Int>,
-    distinct: Option<Distinct>,
-}
-
-impl Index {
-    pub fn len(&self) -> usize {
-        self.all.dims()[0]
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The distinct row numbers of an index.
-enum Distinct {
-    /// For the kernels of [`rows`].
-    Segments(Segments),
-    /// For plain operations: each row once, and for each index its place
-    /// among them.
-    Rows {
-        rows: Tensor<1, Int>,
-        inverse: Tensor<1, Int>,
-    },
-}
-
-/// Finds distinct values in time proportional to the batch: the stamps of
-/// earlier batches are outdated by a new generation, never cleared.
-#[derive(Default)]
-struct Dedup {
-    generation: u32,
-    stamps: Vec<(u32, u32)>,
-}
-
-impl Dedup {
-    /// The distinct values in order of first appearance, and for each value
-    /// its place among them.
-    fn find(&mut self, all: &[u32], rows: usize) -> (Vec<u32>, Vec<u32>) {
-        if self.stamps.len() < rows || self.generation == u32::MAX {
-            self.stamps = vec![(0, 0); rows];
-            self.generation = 0;
-        }
-        self.generation += 1;
-        let mut unique = Vec::new();
-        let mut inverse = Vec::with_capacity(all.len());
-        for &row in all {
-            let stamp = &mut self.stamps[row as usize];
-            if stamp.0 != self.generation {
-                *stamp = (self.generation, unique.len() as u32);
-                unique.push(row);
-            }
-            inverse.push(stamp.1);
-        }
-        (unique, inverse)
-    }
 }
 
 /// What one forward pass read of the parameters.
@@ -114,6 +59,11 @@ pub enum Part {
     Rows(Tensor<1, Int>),
     /// Every occurrence of a row in the batch, for the kernels of [`rows`].
     Occurrences(Segments),
+    /// Rows of a lookup that come before those of the next leaf.
+    Before,
+    /// Numbers made of the parameter outside of the graph, and the way from
+    /// their gradient to that of the whole parameter.
+    Derived(WayBack),
 }
 
 impl Tape {
@@ -149,41 +99,14 @@ impl Tape {
         self.drawn = 0;
     }
 
+    /// The step's own stream, where dropout is on.
+    pub fn dropout_stream(&self) -> Option<&Rng> {
+        self.dropout.as_ref().filter(|_| self.training)
+    }
+
     /// The leaves since [`Self::begin`].
     pub fn take_leaves(&mut self) -> Vec<Leaf> {
         std::mem::take(&mut self.leaves)
-    }
-
-    /// Prepares row numbers for [`Self::lookup`] in tables of `rows` rows.
-    ///
-    /// # Panics
-    /// When a row number is not below `rows`: a GPU would read whatever lies
-    /// there.
-    pub fn index(&mut self, ids: Vec<u32>, rows: usize) -> Index {
-        assert!(
-            ids.iter().all(|&id| (id as usize) < rows),
-            "a table of {rows} rows has fewer than what is looked up"
-        );
-        if !self.training || self.updates == Updates::Dense {
-            return Index {
-                all: self.ints(&ids),
-                distinct: None,
-            };
-        }
-        let (unique, inverse) = self.dedup.find(&ids, rows);
-        let plain = self.device.clone().inner();
-        let distinct = if rows::supported(&plain) {
-            Distinct::Segments(Segments::new(&unique, &inverse, &plain))
-        } else {
-            Distinct::Rows {
-                rows: ints(&unique, &plain),
-                inverse: self.ints(&inverse),
-            }
-        };
-        Index {
-            all: ints(&ids, &plain),
-            distinct: Some(distinct),
-        }
     }
 
     /// The whole parameter.
@@ -191,12 +114,13 @@ impl Tape {
         if !self.training {
             return param.value();
         }
-        if let Some(leaf) = self.leaves.iter().find(|l| l.name == param.name()) {
-            assert!(
-                matches!(leaf.part, Part::Whole),
-                "`{}` is read as rows and as a whole in one step",
-                param.name()
-            );
+        let mut known = self.leaves.iter().filter(|l| l.name == param.name());
+        assert!(
+            known.clone().all(|l| !l.is_rows()),
+            "`{}` is read as rows and as a whole in one step",
+            param.name()
+        );
+        if let Some(leaf) = known.find(|l| matches!(l.part, Part::Whole)) {
             return leaf.tensor.clone();
         }
         let tensor = Tensor::from_inner(param.value()).require_grad();
@@ -221,6 +145,7 @@ impl Tape {
         );
         let (held, part) = match distinct {
             Distinct::Segments(segments) => (&index.all, Part::Occurrences(segments.clone())),
+            Distinct::Whole(segments) => (&index.all, derived::summed(segments)),
             Distinct::Rows { rows, .. } => (rows, Part::Rows(rows.clone())),
         };
         let leaf = Tensor::from_inner(table.value().select(0, held.clone())).require_grad();
@@ -230,7 +155,7 @@ impl Tape {
             part,
         });
         match distinct {
-            Distinct::Segments(_) => leaf,
+            Distinct::Segments(_) | Distinct::Whole(_) => leaf,
             Distinct::Rows { inverse, .. } => leaf.select(0, inverse.clone()),
         }
     }

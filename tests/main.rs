@@ -12,3 +12,4 @@ mod golden;
 mod kernels;
 mod quality;
 mod resume;
+mod sequences;

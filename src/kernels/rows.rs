@@ -32,21 +32,23 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// Occurrence `i` is of row `rows[inverse[i]]`; `rows` are distinct.
+    /// Occurrence `i` is of row `rows[inverse[i]]`, or of none where that is
+    /// `u32::MAX`; `rows` are distinct.
     pub fn new(rows: &[u32], inverse: &[u32], device: &Device) -> Self {
         let mut packed = Vec::with_capacity(2 * rows.len() + 1 + inverse.len());
         packed.extend(rows.iter().map(|&row| row as i32));
-        packed.resize(2 * rows.len() + 1 + inverse.len(), 0);
+        let members = inverse.iter().filter(|&&row| row != u32::MAX).count();
+        packed.resize(2 * rows.len() + 1 + members, 0);
         let (offsets, order) = packed[rows.len()..].split_at_mut(rows.len() + 1);
         // A counting sort: it keeps the order inside a row.
-        for &row in inverse {
+        for &row in inverse.iter().filter(|&&row| row != u32::MAX) {
             offsets[row as usize + 1] += 1;
         }
         for i in 1..offsets.len() {
             offsets[i] += offsets[i - 1];
         }
         let mut next = offsets[..rows.len()].to_vec();
-        for (occurrence, &row) in (0..).zip(inverse) {
+        for (occurrence, &row) in (0..).zip(inverse).filter(|o| *o.1 != u32::MAX) {
             let place = &mut next[row as usize];
             order[*place as usize] = occurrence;
             *place += 1;

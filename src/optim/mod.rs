@@ -126,17 +126,7 @@ impl Optimizer {
             .into_iter()
             .map(|p| (p.name().to_string(), p))
             .collect();
-        let gradients = leaves
-            .into_iter()
-            .filter_map(|leaf| leaf.tensor.grad(grads).map(|grad| (leaf, grad)));
-        let mut updates: Vec<Update> = gradients
-            .map(|(leaf, grad)| Update {
-                name: leaf.name,
-                part: leaf.part,
-                grad,
-                summed: false,
-            })
-            .collect();
+        let mut updates = gathered(leaves, grads);
         if self.config.gradient_clip > 0.0 {
             clip(&mut updates, self.config.gradient_clip);
         }
@@ -164,6 +154,7 @@ impl Optimizer {
         // The states' only handles, so that they are written in place.
         let old = std::mem::take(states);
         match part {
+            Part::Before | Part::Derived(_) => unreachable!("`gathered` leaves none"),
             Part::Whole => param.update(|value| {
                 let (value, new) = apply(&config, value, grad, old, rate, steps);
                 *states = new;
@@ -247,6 +238,44 @@ struct Update {
     grad: Tensor<2>,
     /// Whether the gradients of [`Part::Occurrences`] are added up by row.
     summed: bool,
+}
+
+/// The leaves' gradients, where there are some: one of each parameter.
+fn gathered(leaves: Vec<Leaf>, grads: &Gradients) -> Vec<Update> {
+    let mut updates: Vec<Update> = Vec::new();
+    let mut before = Vec::new();
+    for leaf in leaves {
+        let grad = leaf.tensor.grad(grads);
+        if before.is_empty() && grad.is_none() && !matches!(leaf.part, Part::Before) {
+            continue;
+        }
+        let mut grad = grad.unwrap_or_else(|| leaf.tensor.clone().inner().zeros_like());
+        if matches!(leaf.part, Part::Before) {
+            before.push(grad);
+            continue;
+        }
+        if !before.is_empty() {
+            before.push(grad);
+            grad = Tensor::cat(std::mem::take(&mut before), 0);
+        }
+        let part = match leaf.part {
+            Part::Derived(back) => {
+                grad = back(grad);
+                Part::Whole
+            }
+            part => part,
+        };
+        match updates.iter_mut().find(|u| u.name == leaf.name) {
+            Some(same) => same.grad = same.grad.clone() + grad,
+            None => updates.push(Update {
+                name: leaf.name,
+                part,
+                grad,
+                summed: false,
+            }),
+        }
+    }
+    updates
 }
 
 /// Scales all gradients by `min(1, limit / norm)`, without reading the norm

@@ -20,6 +20,13 @@ pub enum Init {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight(usize);
 
+impl Weight {
+    /// Its place among [`Layout::entries`].
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// A matrix among the weights; rows are padded to whole lanes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {

@@ -18,15 +18,16 @@ mod shift;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod vocabulary;
 
-use ages::Ages;
-pub use ages::BUCKETS;
+pub use ages::{Ages, BUCKETS};
 pub use attention::{Attend, Kernel};
 pub use gru::GruWeights;
 pub use layout::{Entry, Init, Layout, Weight, Weights};
-pub use norm::Norm;
+pub use norm::{EPSILON as NORM_EPSILON, Norm};
 pub use pointwise::Activation;
-pub use unit::{ToUnit, unit_backward};
+pub use unit::{EPSILON as UNIT_EPSILON, ToUnit, unit_backward};
+pub use vocabulary::Layers;
 
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};
@@ -35,6 +36,17 @@ use crate::seed::Rng;
 /// Names a matrix of a [`Graph`]: a row for each place of its sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var(usize);
+
+impl Var {
+    /// Of other [`Layers`]: the matrix of this number.
+    pub fn new(number: usize) -> Self {
+        Self(number)
+    }
+
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
 
 /// Where a graph's dropout comes from.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use super::{Back, Graph, Op, Var, Weight};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add, add_scaled, dot};
 
 /// Keeps divisions finite.
-const EPSILON: f32 = 1e-5;
+pub const EPSILON: f32 = 1e-5;
 
 /// The weights of a normalization.
 #[derive(Clone, Copy, Debug, PartialEq)]

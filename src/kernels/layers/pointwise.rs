@@ -1,10 +1,11 @@
 //! Layers that look at one number at a time: activations, sums, products,
 //! dropout.
 
-use super::{Back, Graph, Op, Var};
+use super::{Back, DropoutStream, Graph, Op, Var};
 use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add, exp};
 use crate::seed::{BLOCKS, Rng};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,17 +188,31 @@ impl Graph<'_> {
     /// dropped.
     pub(super) fn factors(&mut self, len: usize, rate: f32) -> Option<Vec<Lane>> {
         let from = self.dropout.filter(|_| rate > 0.0)?;
-        let mut factors = vec![Lane::ZERO; len];
+        let factors = from.factors(self.sites, 0..len, rate);
+        self.sites += 1;
+        Some(factors)
+    }
+}
+
+/// Lanes that are drawn at a time.
+const DRAWN: usize = 4;
+
+impl DropoutStream<'_> {
+    /// Some of the factors of a use of dropout: zero with probability `rate`,
+    /// or one over what is kept.
+    pub fn factors(&self, site: u64, lanes: Range<usize>, rate: f32) -> Vec<Lane> {
+        let from = lanes.start / DRAWN;
+        let mut factors = vec![Lane::ZERO; lanes.end - from * DRAWN];
         simd::run(Draw {
-            stream: from.stream,
+            stream: self.stream,
             // 2^24 blocks a use hold 2^26 numbers.
-            first: (from.graph << 20 | self.sites) << 24,
+            first: ((self.graph << 20 | site) << 24) + (from * BLOCKS) as u64,
             limit: (f64::from(rate) * 2f64.powi(32)) as u32,
             keep: 1.0 / (1.0 - rate),
             factors: &mut factors,
         });
-        self.sites += 1;
-        Some(factors)
+        factors.drain(..lanes.start - from * DRAWN);
+        factors
     }
 }
 
@@ -255,7 +270,7 @@ impl Job for Draw<'_> {
     #[inline(always)]
     fn call<S: Isa>(self) {
         let firsts = (self.first..).step_by(BLOCKS);
-        for (lanes, first) in self.factors.chunks_mut(4).zip(firsts) {
+        for (lanes, first) in self.factors.chunks_mut(DRAWN).zip(firsts) {
             let words = self.stream.blocks(first, 1);
             for (lane, words) in lanes.iter_mut().zip(&words) {
                 for (factor, &word) in lane.0.iter_mut().zip(words) {

@@ -4,7 +4,7 @@ use super::{Back, Graph, Op, Var};
 use crate::kernels::simd::{self, Isa, Job, Lane, add, add_scaled, dot};
 
 /// Keeps divisions finite; a row of zeros stays one.
-const EPSILON: f32 = 1e-12;
+pub const EPSILON: f32 = 1e-12;
 
 struct Unit {
     x: Var,

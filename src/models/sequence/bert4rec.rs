@@ -14,7 +14,7 @@
 use super::Body;
 use super::sasrec::{check_heads, layer_norm};
 use super::setup::{self, Setup, with_shared};
-use crate::kernels::layers::{Activation, Attend, Graph, Init, Kernel, Layout, Norm, Var, Weight};
+use crate::kernels::layers::{Activation, Attend, Init, Kernel, Layers, Layout, Norm, Var, Weight};
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -126,13 +126,13 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     })
 }
 
-fn apply(graph: &mut Graph<'_>, x: Var, dense: Dense) -> Var {
-    graph.linear(x, dense.weight, Some(dense.bias))
+fn apply(layers: &mut dyn Layers, x: Var, dense: Dense) -> Var {
+    layers.linear(x, dense.weight, Some(dense.bias))
 }
 
 impl Bert4Rec {
-    fn block(&self, graph: &mut Graph<'_>, block: &Block, x: Var) -> Var {
-        let qkv = block.qkv.map(|dense| apply(graph, x, dense));
+    fn block(&self, layers: &mut dyn Layers, block: &Block, x: Var) -> Var {
+        let qkv = block.qkv.map(|dense| apply(layers, x, dense));
         let attend = Attend {
             heads: self.heads,
             causal: false,
@@ -140,31 +140,31 @@ impl Bert4Rec {
                 dropout: self.dropout,
             },
         };
-        let attended = graph.attention(qkv, attend);
-        let attended = apply(graph, attended, block.output);
-        let attended = graph.dropout(attended, self.dropout);
-        let sum = graph.sum(x, attended);
-        let x = graph.norm(sum, block.attention);
-        let inner = apply(graph, x, block.inner);
-        let inner = graph.activation(inner, Activation::Gelu);
-        let outer = apply(graph, inner, block.outer);
-        let outer = graph.dropout(outer, self.dropout);
-        let sum = graph.sum(x, outer);
-        graph.norm(sum, block.forward)
+        let attended = layers.attention(qkv, attend);
+        let attended = apply(layers, attended, block.output);
+        let attended = layers.dropout(attended, self.dropout);
+        let sum = layers.sum(x, attended);
+        let x = layers.norm(sum, block.attention);
+        let inner = apply(layers, x, block.inner);
+        let inner = layers.activation(inner, Activation::Gelu);
+        let outer = apply(layers, inner, block.outer);
+        let outer = layers.dropout(outer, self.dropout);
+        let sum = layers.sum(x, outer);
+        layers.norm(sum, block.forward)
     }
 }
 
 impl Body for Bert4Rec {
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var {
-        let x = graph.add_places(items, self.places);
-        let x = graph.norm(x, self.first);
-        let mut x = graph.dropout(x, self.dropout);
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var {
+        let x = layers.add_places(items, self.places);
+        let x = layers.norm(x, self.first);
+        let mut x = layers.dropout(x, self.dropout);
         for block in &self.blocks {
-            x = self.block(graph, block, x);
+            x = self.block(layers, block, x);
         }
-        let x = apply(graph, x, self.output);
-        let x = graph.activation(x, Activation::Gelu);
-        graph.norm(x, self.last)
+        let x = apply(layers, x, self.output);
+        let x = layers.activation(x, Activation::Gelu);
+        layers.norm(x, self.last)
     }
 
     fn cloze(&self) -> Option<f64> {

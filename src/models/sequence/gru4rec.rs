@@ -9,7 +9,7 @@
 
 use super::Body;
 use super::setup::{self, Setup, with_shared};
-use crate::kernels::layers::{Graph, GruWeights, Init, Layout, Var, Weight};
+use crate::kernels::layers::{GruWeights, Init, Layers, Layout, Var, Weight};
 use crate::kernels::simd::WIDTH;
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
@@ -93,15 +93,15 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
 }
 
 impl Body for Gru4Rec {
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var {
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var {
         let mut x = items;
         for layer in &self.layers {
-            x = graph.dropout(x, self.dropout);
-            let gates = graph.linear(x, layer.input, Some(layer.input_bias));
-            x = graph.gru(gates, layer.own);
+            x = layers.dropout(x, self.dropout);
+            let gates = layers.linear(x, layer.input, Some(layer.input_bias));
+            x = layers.gru(gates, layer.own);
         }
-        x = graph.dropout(x, self.dropout);
-        graph.linear(x, self.output, Some(self.output_bias))
+        x = layers.dropout(x, self.dropout);
+        layers.linear(x, self.output, Some(self.output_bias))
     }
 
     /// Sequences of a graph go through the recurrence side by side, which is

@@ -22,7 +22,7 @@ use super::part::Clock;
 use super::sasrec::{check_heads, layer_norm};
 use super::setup::{self, Setup, with_shared};
 use crate::kernels::layers::{
-    Activation, Attend, BUCKETS, Graph, Init, Kernel, Layout, Norm, Var, Weight,
+    Activation, Attend, BUCKETS, Init, Kernel, Layers, Layout, Norm, Var, Weight,
 };
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
@@ -123,11 +123,11 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
 }
 
 impl Hstu {
-    fn unit(&self, graph: &mut Graph<'_>, unit: &Unit, x: Var) -> Var {
-        let normed = graph.norm(x, unit.before);
+    fn unit(&self, layers: &mut dyn Layers, unit: &Unit, x: Var) -> Var {
+        let normed = layers.norm(x, unit.before);
         let [q, k, v, gate] = unit.qkvu.map(|weight| {
-            let sums = graph.linear(normed, weight, None);
-            graph.activation(sums, Activation::Silu)
+            let sums = layers.linear(normed, weight, None);
+            layers.activation(sums, Activation::Silu)
         });
         let attend = Attend {
             heads: self.heads,
@@ -138,23 +138,23 @@ impl Hstu {
                 length: self.length,
             },
         };
-        let attended = graph.attention([q, k, v], attend);
-        let attended = graph.norm(attended, unit.after);
-        let gated = graph.times(attended, gate);
-        let gated = graph.dropout(gated, self.dropout);
-        let output = graph.linear(gated, unit.output, Some(unit.output_bias));
-        graph.sum(x, output)
+        let attended = layers.attention([q, k, v], attend);
+        let attended = layers.norm(attended, unit.after);
+        let gated = layers.times(attended, gate);
+        let gated = layers.dropout(gated, self.dropout);
+        let output = layers.linear(gated, unit.output, Some(unit.output_bias));
+        layers.sum(x, output)
     }
 }
 
 impl Body for Hstu {
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var {
-        let x = graph.add_places(items, self.places);
-        let mut x = graph.dropout(x, self.dropout);
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var {
+        let x = layers.add_places(items, self.places);
+        let mut x = layers.dropout(x, self.dropout);
         for unit in &self.units {
-            x = self.unit(graph, unit, x);
+            x = self.unit(layers, unit, x);
         }
-        graph.norm(x, self.last)
+        layers.norm(x, self.last)
     }
 
     fn clock(&self) -> Clock {

@@ -8,8 +8,11 @@
 //! embedding, too; or with `cosine`, of both at length one, over a
 //! temperature.
 //!
-//! Training runs on [`crate::kernels::layers`], so it needs the host:
-//! `--device cpu`.
+//! A body is written once, in the words of [`Layers`]. On the host
+//! [`crate::kernels::layers`] computes them, and [`step`] goes through graphs
+//! of some windows each in parallel; elsewhere they are operations on
+//! [`tensors`], whole batches at a time. Both see the same windows, negatives
+//! and dropout, so that they agree but for rounding.
 
 pub mod bert4rec;
 mod cosine;
@@ -24,25 +27,27 @@ pub mod sasrec;
 mod setup;
 mod step;
 mod task;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod updates;
 
 use crate::data::interactions::Interactions;
-use crate::device;
+
+use crate::device::{self, is_host};
 use crate::footprint::{Footprint, Workload};
-use crate::kernels::layers::{Graph, Layout, Var};
+use crate::kernels::layers::{Layers, Layout, Var};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::load_all;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use burn::tensor::Device;
 use network::Network;
 use part::Clock;
 use recommender::SequenceRecommender;
-use setup::{SequenceLoss, Setup};
+use setup::{NegativesFor, SequenceLoss, Setup};
 use task::SequenceTask;
 
 /// What to change where a model does not fit.
@@ -51,9 +56,9 @@ const SHORTER: &str = "set a smaller model.embedding_dim or model.max_length, or
 
 /// What is a model's own.
 pub trait Body: Send + Sync {
-    /// From the embeddings of the sequences' items, `[places, d]`, to hidden
-    /// rows of that shape.
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var;
+    /// From the embeddings of the sequences' items, a row for each place, to
+    /// hidden rows of that shape.
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var;
 
     /// Rows that a graph should hold: enough for products of matrices to be
     /// efficient, few enough for the caches.
@@ -68,7 +73,7 @@ pub trait Body: Send + Sync {
         None
     }
 
-    /// Which times it wants in [`Graph::set_times`].
+    /// Which times its attention counts ages by.
     fn clock(&self) -> Clock {
         Clock::None
     }
@@ -91,10 +96,6 @@ impl Spec {
         seed: Option<Seed>,
         device: &Device,
     ) -> Result<Network> {
-        ensure!(
-            device::is_host(device),
-            "models of sequences run on `--device cpu`: their layers are kernels on the host"
-        );
         let mut layout = Layout::default();
         let body = (self.body)(&self.setup, &mut layout);
         Ok(Network::new(
@@ -105,6 +106,54 @@ impl Spec {
             seed,
             device,
         ))
+    }
+}
+
+impl Spec {
+    /// Bytes of a step by operations on tensors: of all of its places at once.
+    fn step_on_device(&self, work: &Workload<'_>, layout: &Layout) -> u64 {
+        let (dim, longest) = (self.setup.embedding_dim, self.setup.max_length);
+        let (dim, longest) = (dim as u64, longest as u64);
+        let places = work.training.batch_size as u64 + longest;
+        let gradients = 4 * (work.items() * dim + layout.floats());
+        // About thirty rows and ten rows of attention weights of a block's
+        // layers for each place.
+        let block = 4 * (30 * dim + 10 * longest);
+        let layers = places * block * layout.entries.len() as u64 / 8;
+        let scores = match self.setup.loss {
+            SequenceLoss::CrossEntropy => 4 * 4 * tensors::SCORES as u64,
+            _ => 3 * 4 * places * (1 + work.training.negatives as u64) * dim,
+        };
+        2 * gradients + layers + scores
+    }
+
+    /// # Errors
+    /// A step or a table that a buffer of the device does not hold.
+    fn ensure_fits(&self, context: &FitContext<'_>) -> Result<()> {
+        let (config, device) = (context.training, context.device);
+        let row = self.setup.embedding_dim * size_of::<f32>();
+        let items = context.data.train.num_items + 1;
+        device::ensure_fits(device, "the table of item embeddings", items * row)?;
+        if self.setup.loss == SequenceLoss::CrossEntropy || is_host(device) {
+            return Ok(());
+        }
+        let draws = match self.setup.negatives_for {
+            NegativesFor::Position => config.batch_size,
+            // Where all windows are full.
+            NegativesFor::Sequence => config.batch_size.div_ceil(self.setup.max_length),
+        };
+        device::ensure_fits(
+            device,
+            "what `training.batch_size` and `training.negatives` need",
+            draws * config.negatives * row,
+        )
+    }
+
+    fn with_histories(&self, work: &Workload<'_>, mut footprint: Footprint) -> Footprint {
+        let histories = 12 * work.pairs();
+        footprint.fitting += histories;
+        footprint.ranking += histories;
+        footprint
     }
 }
 
@@ -119,6 +168,10 @@ impl ModelSpec for Spec {
         let dim = self.setup.embedding_dim as u64;
         let table = work.items() * dim * 4;
         let floats = work.items() * dim + layout.floats();
+        if !is_host(work.device) {
+            let step = self.step_on_device(work, &layout);
+            return self.with_histories(work, work.trained(floats, step, SHORTER));
+        }
         // Gradients of parts of a step, one for each place of a sum.
         let tables = if self.setup.cosine { 2 } else { 1 };
         let gradients = tables * table + 4 * layout.floats();
@@ -131,16 +184,14 @@ impl ModelSpec for Spec {
             SequenceLoss::CrossEntropy => table + threads * rows * work.items() * 4,
             _ => threads * rows * (1 + work.training.negatives as u64) * dim * 4,
         };
-        let mut footprint = work.trained(floats, segments + graphs + scores, SHORTER);
-        let histories = 12 * work.pairs();
-        footprint.fitting += histories;
-        footprint.ranking += histories;
-        footprint
+        let step = segments + graphs + scores;
+        self.with_histories(work, work.trained(floats, step, SHORTER))
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
         self.setup.check(config)?;
+        self.ensure_fits(&context)?;
         let network = self.network(train, Some(context.seed), context.device)?;
         let recommender = SequenceRecommender::new(network);
         let mut task = SequenceTask::new(recommender, train, config, context.seed)?;

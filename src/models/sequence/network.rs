@@ -3,7 +3,7 @@
 use super::Body;
 use super::cosine::UnitRows;
 use super::setup::Setup;
-use crate::kernels::layers::{Graph, Layout, Var, Weights};
+use crate::kernels::layers::{Layers, Layout, Var, Weights};
 use crate::kernels::table::Table;
 use crate::params::Param;
 use crate::seed::Seed;
@@ -38,10 +38,10 @@ impl Host {
 }
 
 /// The hidden rows that scores are made of.
-pub fn hidden(body: &dyn Body, setup: &Setup, graph: &mut Graph<'_>, items: Var) -> Var {
-    let last = body.forward(graph, items);
+pub fn hidden(body: &dyn Body, setup: &Setup, layers: &mut dyn Layers, items: Var) -> Var {
+    let last = body.forward(layers, items);
     if setup.cosine {
-        graph.unit(last, (1.0 / setup.temperature) as f32)
+        layers.unit(last, (1.0 / setup.temperature) as f32)
     } else {
         last
     }
@@ -85,6 +85,11 @@ impl Network {
             num_items,
             items,
         }
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.items.value().device()
     }
 
     pub fn params(&self) -> Vec<&Param> {

@@ -9,7 +9,7 @@
 use super::Body;
 use super::sasrec::layer_norm;
 use super::setup::{self, Setup, with_shared};
-use crate::kernels::layers::{Activation, Graph, Init, Layout, Norm, Var, Weight};
+use crate::kernels::layers::{Activation, Init, Layers, Layout, Norm, Var, Weight};
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -94,27 +94,27 @@ fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     })
 }
 
-fn convolve(graph: &mut Graph<'_>, x: Var, convolution: &Convolution) -> Var {
-    let mut sum = graph.linear(x, convolution.taps[0], Some(convolution.bias));
+fn convolve(layers: &mut dyn Layers, x: Var, convolution: &Convolution) -> Var {
+    let mut sum = layers.linear(x, convolution.taps[0], Some(convolution.bias));
     for (tap, &weight) in convolution.taps.iter().enumerate().skip(1) {
-        let earlier = graph.shift(x, tap * convolution.dilation);
-        let part = graph.linear(earlier, weight, None);
-        sum = graph.sum(sum, part);
+        let earlier = layers.shift(x, tap * convolution.dilation);
+        let part = layers.linear(earlier, weight, None);
+        sum = layers.sum(sum, part);
     }
-    let normed = graph.norm(sum, convolution.norm);
-    graph.activation(normed, Activation::Relu)
+    let normed = layers.norm(sum, convolution.norm);
+    layers.activation(normed, Activation::Relu)
 }
 
 impl Body for NextItNet {
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var {
-        let mut x = graph.dropout(items, self.dropout);
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var {
+        let mut x = layers.dropout(items, self.dropout);
         for block in &self.blocks {
             let mut inner = x;
             for convolution in block {
-                inner = convolve(graph, inner, convolution);
+                inner = convolve(layers, inner, convolution);
             }
-            let inner = graph.dropout(inner, self.dropout);
-            x = graph.sum(x, inner);
+            let inner = layers.dropout(inner, self.dropout);
+            x = layers.sum(x, inner);
         }
         x
     }

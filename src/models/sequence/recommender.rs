@@ -1,15 +1,25 @@
 //! Serving from histories.
 
 use super::network::{self, Host, Network};
-use super::part::{Clock, RowTimes};
+use super::part::{Clock, Part, RowTimes};
+use super::tensors::{self, Batch};
+use crate::device::{Family, family, is_host};
+use crate::footprint::TILE_BYTES;
 use crate::kernels::layers::Graph;
-use crate::kernels::simd::{self, Isa, Job, Lane, dot, flat};
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, dot, flat, flat_mut};
 use crate::kernels::table::Table;
+use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
+use crate::params::host;
+use crate::tape::Tape;
 use crate::tensors::NamedTensors;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use std::sync::OnceLock;
+
+/// Places of the histories that a device takes at a time.
+const TENSOR_ROWS: usize = 8192;
 
 /// A fitted network.
 pub struct SequenceRecommender {
@@ -58,58 +68,100 @@ impl SequenceRecommender {
         Ok((newest, mask))
     }
 
+    /// What the network reads of some histories, and which of them are not
+    /// empty.
+    fn part(&self, queries: &[Query<'_>]) -> Result<(Part, Vec<usize>)> {
+        let clock = self.network.body.clock();
+        let (mut part, mut filled) = (Part::default(), Vec::new());
+        part.bounds.push(0);
+        for (place, query) in queries.iter().enumerate() {
+            let (newest, mask) = self.read(query)?;
+            if newest.is_empty() {
+                continue;
+            }
+            part.inputs.extend_from_slice(newest);
+            part.inputs.extend(mask);
+            if clock != Clock::None {
+                let times = part.times.get_or_insert_default();
+                times_of(query, newest.len(), clock, times);
+            }
+            part.bounds.push(part.inputs.len());
+            part.sequences.push((0, 0, 0));
+            filled.push(place);
+        }
+        Ok((part, filled))
+    }
+
     /// The hidden row after each history, zeros after an empty one.
     fn rows(&self, host: &Host, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
         let width = host.items.per_row();
-        let (mut inputs, mut bounds, mut filled) = (Vec::new(), vec![0], Vec::new());
-        let (clock, mut times) = (self.network.body.clock(), RowTimes::default());
-        for (place, query) in queries.iter().enumerate() {
-            let (newest, mask) = self.read(query)?;
-            if !newest.is_empty() {
-                inputs.extend_from_slice(newest);
-                inputs.extend(mask);
-                if clock != Clock::None {
-                    times_of(query, newest.len(), clock, &mut times);
-                }
-                bounds.push(inputs.len());
-                filled.push(place);
-            }
-        }
+        let (part, filled) = self.part(queries)?;
         let mut last = vec![Lane::ZERO; queries.len() * width];
-        if inputs.is_empty() {
+        if part.is_empty() {
             return Ok(last);
         }
-        let mut graph = Graph::new(&host.weights, &bounds, None);
-        if clock != Clock::None {
+        let mut graph = Graph::new(&host.weights, &part.bounds, None);
+        if let Some(times) = &part.times {
             graph.set_times(&times.happened, &times.asked);
         }
-        let rows = inputs.iter().flat_map(|&item| host.items.row(item));
+        let rows = part.inputs.iter().flat_map(|&item| host.items.row(item));
         let items = graph.input(rows.copied().collect(), width);
         let Network { body, setup, .. } = &self.network;
         let hidden = network::hidden(body.as_ref(), setup, &mut graph, items);
         let hidden = graph.value(hidden);
-        for (place, end) in filled.into_iter().zip(&bounds[1..]) {
+        for (place, end) in filled.into_iter().zip(&part.bounds[1..]) {
             let row = &hidden[(end - 1) * width..end * width];
             last[place * width..(place + 1) * width].copy_from_slice(row);
         }
         Ok(last)
     }
 
+    /// As [`Self::rows`], by operations on tensors.
+    fn tensor_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
+        let dim = self.network.setup.embedding_dim;
+        let (part, filled) = self.part(queries)?;
+        let mut rows = vec![Lane::ZERO; queries.len() * dim / WIDTH];
+        let (parts, mut tape) = ([part], Tape::inference(&self.network.device()));
+        for batch in Batch::all(&parts, self.network.setup.max_length) {
+            let index = tape.index(batch.inputs(), self.network.items.shape()[0]);
+            let items = tape.lookup(&self.network.items, &index);
+            let hidden = tensors::hidden(&mut tape, &self.network, &batch, items);
+            let last = batch.length - 1..batch.length;
+            let last = hidden.slice([0..batch.len(), last, 0..dim]);
+            let last = host(last)?;
+            for (sequence, row) in batch.sequences.iter().zip(last.chunks_exact(dim)) {
+                let place = filled[sequence.number] * dim;
+                flat_mut(&mut rows)[place..place + dim].copy_from_slice(row);
+            }
+        }
+        Ok(rows)
+    }
+
     /// Hidden rows of all queries, a graph for a few at a time.
     fn all_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
+        if !is_host(&self.network.device()) {
+            let groups = self.groups(queries, TENSOR_ROWS).into_iter();
+            let parts = groups.map(|group| self.tensor_rows(group));
+            return Ok(parts.collect::<Result<Vec<_>>>()?.concat());
+        }
         let host = self.host()?;
-        let (most, rows) = (self.network.setup.max_length, self.network.body.rows());
-        let mut groups = Vec::new();
-        let (mut from, mut held) = (0, 0);
+        let groups = self.groups(queries, self.network.body.rows());
+        let parts = groups.into_par_iter().map(|group| self.rows(host, group));
+        Ok(parts.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Queries with about so many places together.
+    fn groups<'q, 'a>(&self, queries: &'q [Query<'a>], places: usize) -> Vec<&'q [Query<'a>]> {
+        let most = self.network.setup.max_length;
+        let (mut groups, mut from, mut held) = (Vec::new(), 0, 0);
         for (at, query) in queries.iter().enumerate() {
             held += query.history.len().min(most);
-            if held >= rows || at + 1 == queries.len() {
+            if held >= places || at + 1 == queries.len() {
                 groups.push(&queries[from..=at]);
                 (from, held) = (at + 1, 0);
             }
         }
-        let parts = groups.into_par_iter().map(|group| self.rows(host, group));
-        Ok(parts.collect::<Result<Vec<_>>>()?.concat())
+        groups
     }
 }
 
@@ -133,6 +185,9 @@ impl Recommender for SequenceRecommender {
     }
 
     fn score_form(&self) -> Result<ScoreForm> {
+        if family(&self.network.device()) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
         let dim = self.network.setup.embedding_dim;
         let mut vectors = self.host()?.scored().take(0, dim);
         vectors.truncate(self.num_items() * dim);
@@ -148,6 +203,22 @@ impl Recommender for SequenceRecommender {
             vectors: flat(&self.all_rows(queries)?).to_vec(),
             offsets: vec![0.0; queries.len()],
         })
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let dim = self.network.setup.embedding_dim;
+        let items = tensors::scored(self.network.items.value(), &self.network.setup);
+        let items = items.slice([0..self.num_items(), 0..dim]).transpose();
+        let height = (TILE_BYTES / size_of::<f32>() / self.num_items().max(1)).max(1);
+        let mut lists = Vec::with_capacity(queries.len());
+        for (queries, masked) in queries.chunks(height).zip(masks.masked.chunks(height)) {
+            let rows = flat(&self.all_rows(queries)?).to_vec();
+            let rows = TensorData::new(rows, [queries.len(), dim]);
+            let scores = Tensor::<2>::from_data(rows, &items.device()).matmul(items.clone());
+            let picked = top_k(scores, Masks { masked, ..masks }, k)?;
+            lists.extend(picked.context("this device does not rank lists of this length")?);
+        }
+        Ok(lists)
     }
 
     fn weights(&self) -> Result<NamedTensors> {

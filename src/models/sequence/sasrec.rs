@@ -16,7 +16,7 @@
 
 use super::Body;
 use super::setup::{self, Setup, with_shared};
-use crate::kernels::layers::{Activation, Attend, Graph, Init, Kernel, Layout, Norm, Var, Weight};
+use crate::kernels::layers::{Activation, Attend, Init, Kernel, Layers, Layout, Norm, Var, Weight};
 use crate::kernels::simd::WIDTH;
 use crate::models::ModelEntry;
 use anyhow::{Result, ensure};
@@ -164,12 +164,12 @@ fn block(kind: Kind, number: usize, dim: usize, layout: &mut Layout) -> Block {
 }
 
 impl Sasrec {
-    fn attention(&self, graph: &mut Graph<'_>, block: &Block, queries: Var, keys: Var) -> Var {
+    fn attention(&self, layers: &mut dyn Layers, block: &Block, queries: Var, keys: Var) -> Var {
         let [query, key, value] = block.qkv;
         let qkv = [
-            graph.linear(queries, query, None),
-            graph.linear(keys, key, None),
-            graph.linear(keys, value, None),
+            layers.linear(queries, query, None),
+            layers.linear(keys, key, None),
+            layers.linear(keys, value, None),
         ];
         let attend = Attend {
             heads: self.heads,
@@ -178,72 +178,72 @@ impl Sasrec {
                 dropout: self.dropout,
             },
         };
-        let attended = graph.attention(qkv, attend);
+        let attended = layers.attention(qkv, attend);
         match block.output {
-            Some(output) => graph.linear(attended, output, None),
+            Some(output) => layers.linear(attended, output, None),
             None => attended,
         }
     }
 
-    fn feed_forward(&self, graph: &mut Graph<'_>, block: &Block, x: Var) -> Var {
+    fn feed_forward(&self, layers: &mut dyn Layers, block: &Block, x: Var) -> Var {
         let [first, second] = block.biases.map_or([None, None], |b| b.map(Some));
-        let mut inner = graph.linear(x, block.first, first);
+        let mut inner = layers.linear(x, block.first, first);
         inner = match block.gate {
             Some(gate) => {
-                let open = graph.linear(x, gate, None);
-                let open = graph.activation(open, Activation::Silu);
-                graph.times(inner, open)
+                let open = layers.linear(x, gate, None);
+                let open = layers.activation(open, Activation::Silu);
+                layers.times(inner, open)
             }
-            None => graph.activation(inner, Activation::Relu),
+            None => layers.activation(inner, Activation::Relu),
         };
-        let inner = graph.dropout(inner, self.dropout);
-        let outer = graph.linear(inner, block.second, second);
-        graph.dropout(outer, self.dropout)
+        let inner = layers.dropout(inner, self.dropout);
+        let outer = layers.linear(inner, block.second, second);
+        layers.dropout(outer, self.dropout)
     }
 
     /// As published.
-    fn original(&self, graph: &mut Graph<'_>, block: &Block, x: Var) -> Var {
-        let queries = graph.norm(x, block.attention);
-        let attended = self.attention(graph, block, queries, x);
-        let x = graph.sum(queries, attended);
-        let x = graph.norm(x, block.forward);
-        let outer = self.feed_forward(graph, block, x);
-        graph.sum(x, outer)
+    fn original(&self, layers: &mut dyn Layers, block: &Block, x: Var) -> Var {
+        let queries = layers.norm(x, block.attention);
+        let attended = self.attention(layers, block, queries, x);
+        let x = layers.sum(queries, attended);
+        let x = layers.norm(x, block.forward);
+        let outer = self.feed_forward(layers, block, x);
+        layers.sum(x, outer)
     }
 
     /// Pre-norm, gated where the block has gates.
-    fn residual(&self, graph: &mut Graph<'_>, block: &Block, x: Var) -> Var {
-        let normed = graph.norm(x, block.attention);
-        let attended = self.attention(graph, block, normed, normed);
-        let attended = graph.dropout(attended, self.dropout);
-        let x = gated_sum(graph, x, attended, block.gates.map(|g| g[0]));
-        let normed = graph.norm(x, block.forward);
-        let outer = self.feed_forward(graph, block, normed);
-        gated_sum(graph, x, outer, block.gates.map(|g| g[1]))
+    fn residual(&self, layers: &mut dyn Layers, block: &Block, x: Var) -> Var {
+        let normed = layers.norm(x, block.attention);
+        let attended = self.attention(layers, block, normed, normed);
+        let attended = layers.dropout(attended, self.dropout);
+        let x = gated_sum(layers, x, attended, block.gates.map(|g| g[0]));
+        let normed = layers.norm(x, block.forward);
+        let outer = self.feed_forward(layers, block, normed);
+        gated_sum(layers, x, outer, block.gates.map(|g| g[1]))
     }
 }
 
 /// `x + y`, or `x + s(x W + b) y`.
-fn gated_sum(graph: &mut Graph<'_>, x: Var, y: Var, gate: Option<(Weight, Weight)>) -> Var {
+fn gated_sum(layers: &mut dyn Layers, x: Var, y: Var, gate: Option<(Weight, Weight)>) -> Var {
     let Some((weight, bias)) = gate else {
-        return graph.sum(x, y);
+        return layers.sum(x, y);
     };
-    let open = graph.linear(x, weight, Some(bias));
-    let open = graph.activation(open, Activation::Sigmoid);
-    let y = graph.times(open, y);
-    graph.sum(x, y)
+    let open = layers.linear(x, weight, Some(bias));
+    let open = layers.activation(open, Activation::Sigmoid);
+    let y = layers.times(open, y);
+    layers.sum(x, y)
 }
 
 impl Body for Sasrec {
-    fn forward(&self, graph: &mut Graph<'_>, items: Var) -> Var {
-        let x = graph.add_places(items, self.places);
-        let mut x = graph.dropout(x, self.dropout);
+    fn forward(&self, layers: &mut dyn Layers, items: Var) -> Var {
+        let x = layers.add_places(items, self.places);
+        let mut x = layers.dropout(x, self.dropout);
         for block in &self.blocks {
             x = match self.kind {
-                Kind::Sasrec => self.original(graph, block, x),
-                Kind::PreNorm | Kind::Ligr => self.residual(graph, block, x),
+                Kind::Sasrec => self.original(layers, block, x),
+                Kind::PreNorm | Kind::Ligr => self.residual(layers, block, x),
             };
         }
-        graph.norm(x, self.last)
+        layers.norm(x, self.last)
     }
 }

@@ -345,7 +345,7 @@ impl Trainer {
 
 impl Negatives<'_> {
     /// `draws` times `count` negatives of a user, from the epoch's place on.
-    fn draw(&self, user: u32, place: u64, draws: usize, into: &mut Vec<u32>) {
+    pub fn draw(&self, user: u32, place: u64, draws: usize, into: &mut Vec<u32>) {
         let width = 1 + self.count;
         let users = vec![user; draws];
         let mut rows = vec![0; draws * width];

@@ -5,7 +5,10 @@ use super::part::{Clock, Part};
 use super::recommender::SequenceRecommender;
 use super::setup::SequenceLoss;
 use super::step::{Negatives, Step, Trainer};
+use super::tensors::{TapeStep, with_value};
 use crate::data::interactions::Interactions;
+use crate::device::is_host;
+use crate::kernels::catalog::Goal;
 use crate::model::Recommender;
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -13,7 +16,7 @@ use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
 use crate::tape::{Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +30,13 @@ pub struct SequenceTask<'a> {
     sampler: Option<NegativeSampler>,
     log_expected: Option<Vec<f32>>,
     trainer: Option<Trainer>,
+}
+
+/// The windows of a step.
+struct Windows {
+    parts: Vec<Part>,
+    /// Their places among those of the step.
+    share: f64,
 }
 
 impl<'a> SequenceTask<'a> {
@@ -80,6 +90,38 @@ impl<'a> SequenceTask<'a> {
         self.recommender
     }
 
+    /// The windows of a step; `None` where the window before it takes up all
+    /// of its places.
+    ///
+    /// A step's loss is that of the windows that begin in it, so that the
+    /// epoch's mean is right whatever the steps' sizes.
+    fn windows(&self, places: Range<usize>) -> Option<Windows> {
+        let network = &self.recommender.network;
+        let given = usize::from(network.body.cloze().is_none());
+        let lengths = self.examples.step(places.clone()).map(|e| e.items.len());
+        let held: usize = lengths.map(|len| len - given).sum();
+        (held > 0).then(|| Windows {
+            parts: self.parts(places.clone()),
+            share: held as f64 / places.len() as f64,
+        })
+    }
+
+    /// What losses sample negatives from.
+    fn negatives(&self) -> Option<Negatives<'_>> {
+        self.sampler.as_ref().map(|sampler| Negatives {
+            sampler,
+            stream: &self.examples.negatives,
+            count: self.config.negatives,
+            log_expected: self.log_expected.as_deref(),
+        })
+    }
+
+    fn goal(&self) -> Option<Goal> {
+        let network = &self.recommender.network;
+        let setup = &network.setup;
+        setup.goal(self.config.negatives, network.num_items)
+    }
+
     /// The windows of a step, in groups for a graph each.
     fn parts(&self, places: Range<usize>) -> Vec<Part> {
         let network = &self.recommender.network;
@@ -121,54 +163,50 @@ impl Trainable for SequenceTask<'_> {
         self.examples.begin_epoch(seed, epoch);
     }
 
-    fn loss(&mut self, _: &mut Tape, _: Range<usize>) -> Result<Tensor<1>> {
-        bail!("models of sequences train on `--device cpu`")
+    fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>> {
+        let Some(Windows { parts, share }) = self.windows(places) else {
+            return Ok(tape.floats(vec![0.0], [1]).require_grad());
+        };
+        let loss = TapeStep {
+            network: &self.recommender.network,
+            parts: &parts,
+            goal: self.goal(),
+            negatives: self.negatives(),
+        }
+        .loss(tape);
+        let value = loss.clone().inner() * share;
+        Ok(with_value(loss, value))
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {
         let network = &self.recommender.network;
-        let goal = network.setup.goal(self.config.negatives, network.num_items);
+        if !is_host(&network.device()) {
+            return Ok(false);
+        }
         let all_rows = self.config.updates == Updates::Dense;
-        self.trainer = Some(Trainer::new(network, optimizer, goal, all_rows)?);
+        self.trainer = Some(Trainer::new(network, optimizer, self.goal(), all_rows)?);
         Ok(true)
     }
 
-    /// A step's loss is that of the windows that begin in it, so that the
-    /// epoch's mean is right whatever the steps' sizes.
     fn fused_step(&mut self, places: Range<usize>, step: FusedStep) -> Result<StepLoss> {
-        let size = places.len();
-        let held: usize = self
-            .examples
-            .step(places.clone())
-            .map(|e| e.items.len())
-            .sum();
-        if held == 0 {
-            // The window before it takes up all of its places.
+        let Some(Windows { parts, share }) = self.windows(places) else {
             return Ok(StepLoss::Host(0.0));
-        }
-        let parts = self.parts(places.clone());
-        let given = usize::from(self.recommender.network.body.cloze().is_none());
-        let windows = self.examples.step(places).count();
+        };
         let predictions: usize = parts.iter().map(Part::predictions).sum();
         let dropout = self.seed.indexed("dropout", step.number - 1);
-        let trainer = self.trainer.as_mut().expect("`fuse` has made it");
+        let mut trainer = self.trainer.take().expect("`fuse` has made it");
         let network = &self.recommender.network;
         let sum = trainer.step(
             &Step {
                 body: network.body.as_ref(),
                 setup: &network.setup,
                 parts: &parts,
-                negatives: self.sampler.as_ref().map(|sampler| Negatives {
-                    sampler,
-                    stream: &self.examples.negatives,
-                    count: self.config.negatives,
-                    log_expected: self.log_expected.as_deref(),
-                }),
+                negatives: self.negatives(),
                 dropout: &dropout,
             },
             &step.hyper,
         );
-        let share = (held - given * windows) as f64 / size as f64;
+        self.trainer = Some(trainer);
         Ok(StepLoss::Host((sum / predictions as f64 * share) as f32))
     }
 

@@ -8,13 +8,15 @@ use super::recommender::SequenceRecommender;
 use super::sasrec;
 use super::setup::{SequenceLoss, Setup};
 use super::step::{Step, Trainer};
+use super::tensors::TapeStep;
 use crate::data::interactions::Interactions;
 use crate::kernels::layers::Layout;
 use crate::kernels::update::Hyper;
 use crate::model::{Query, Recommender};
 use crate::optim::{Optimizer, OptimizerConfig, OptimizerKind};
-use crate::params::Param;
-use crate::seed::Seed;
+use crate::params::{Param, host};
+use crate::seed::{Rng, Seed};
+use crate::tape::{Tape, Updates};
 use burn::tensor::Device;
 use std::collections::BTreeMap;
 
@@ -226,7 +228,7 @@ fn windows() -> Vec<Vec<u32>> {
 const RATE: f64 = 1.0;
 
 /// Loss and gradients of one step, by way of plain gradient descent.
-fn step(network: &mut Network) -> (f64, Plain) {
+fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
     let config = OptimizerConfig {
         kind: OptimizerKind::Sgd,
         weight_decay: 0.0,
@@ -237,7 +239,6 @@ fn step(network: &mut Network) -> (f64, Plain) {
         gradient_clip: 0.0,
     };
     let mut optimizer = Optimizer::new(config);
-    let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
     let examples = Examples::new(&log(), &network.setup, 1);
     let mut part = Part::default();
     examples
@@ -248,6 +249,11 @@ fn step(network: &mut Network) -> (f64, Plain) {
     let parts = [part];
     let before = plain(network);
     let stream = Seed(1).stream("dropout");
+    if by_tape {
+        let loss = tape_step(network, &mut optimizer, &parts, stream);
+        return (10.0 * loss, moved(before, network));
+    }
+    let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
     let loss = trainer.step(
         &Step {
             body: network.body.as_ref(),
@@ -259,6 +265,31 @@ fn step(network: &mut Network) -> (f64, Plain) {
         &Hyper::new(&config, RATE, 1),
     );
     trainer.write_back(network, &mut optimizer);
+    (loss, moved(before, network))
+}
+
+/// One step by operations on tensors; the mean loss.
+fn tape_step(
+    network: &mut Network,
+    optimizer: &mut Optimizer,
+    parts: &[Part],
+    dropout: Rng,
+) -> f64 {
+    let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+    tape.begin(dropout);
+    let step = TapeStep {
+        network,
+        parts,
+        goal: None,
+        negatives: None,
+    };
+    let loss = step.loss(&mut tape);
+    let grads = loss.backward();
+    optimizer.step(network.params_mut(), tape.take_leaves(), &grads, RATE);
+    f64::from(host(loss.inner()).unwrap()[0])
+}
+
+fn moved(before: Plain, network: &Network) -> Plain {
     let mut gradients = before;
     for (name, after) in plain(network) {
         let values = gradients.get_mut(&name).unwrap();
@@ -266,7 +297,7 @@ fn step(network: &mut Network) -> (f64, Plain) {
             *value = (*value - after) / RATE;
         }
     }
-    (loss, gradients)
+    gradients
 }
 
 #[test]
@@ -277,11 +308,14 @@ fn a_step_is_the_formula_and_its_derivatives() {
         ("ligr", false),
         ("ligr", true),
     ];
-    for (kind, cosine) in cases {
+    let both = cases
+        .into_iter()
+        .flat_map(|case| [(case, false), (case, true)]);
+    for ((kind, cosine), by_tape) in both {
         let mut network = network(kind, cosine);
         let mut weights = plain(&network);
         let loss_of = |weights: &Plain| Formula { weights, cosine }.loss(&windows(), kind);
-        let (loss, gradients) = step(&mut network);
+        let (loss, gradients) = step(&mut network, by_tape);
         let exact = loss_of(&weights);
         assert!(
             (loss - exact).abs() < 1e-4 * exact,
@@ -297,7 +331,7 @@ fn a_step_is_the_formula_and_its_derivatives() {
                 moved(1e-5);
                 assert!(
                     (finite - gradient[at]).abs() < 1e-4,
-                    "{kind}, cosine {cosine}, {name} {at}: {finite} {}",
+                    "{kind}, cosine {cosine}, by tape {by_tape}, {name} {at}: {finite} {}",
                     gradient[at]
                 );
             }

@@ -1,0 +1,228 @@
+//! The layers as operations on tensors, with automatic differentiation: for
+//! GPUs, and for backends that have nothing but burn's operations.
+//!
+//! Sequences stand side by side, `[sequences, length, columns]`, padded on the
+//! left ([`Batch`]). What is padded is computed as everything else and never
+//! looked at: attention, recurrence and shifts leave it out. Masks of dropout
+//! are drawn on the host by the counters of [`crate::kernels::layers`], so
+//! that they are those of its graphs.
+
+mod attention;
+mod batch;
+mod gru;
+mod loss;
+
+pub use batch::Batch;
+pub use loss::{SCORES, TapeStep, with_value};
+
+use crate::kernels::layers::{
+    Activation, Attend, DropoutStream, GruWeights, Layers, NORM_EPSILON, Norm, UNIT_EPSILON, Var,
+    Weight,
+};
+use crate::kernels::simd::{WIDTH, flat};
+use crate::models::sequence::network::{self, Network};
+use crate::models::sequence::setup::Setup;
+use crate::params::Param;
+use crate::seed::Rng;
+use crate::tape::Tape;
+use batch::Sequence;
+use burn::tensor::{Device, Tensor, activation};
+use rayon::prelude::*;
+
+/// [`Layers`] of a batch.
+struct TensorLayers<'a> {
+    tape: &'a mut Tape,
+    /// One for each entry of the layout.
+    weights: &'a [Param],
+    batch: &'a Batch<'a>,
+    dropout: Option<Rng>,
+    /// Uses of dropout so far, of each part.
+    sites: Vec<u64>,
+    /// 1 where there is an item: `[sequences, length, 1]`.
+    real: Tensor<3>,
+    values: Vec<Tensor<3>>,
+}
+
+/// The hidden rows that scores are made of, `[sequences, length, d]`, from
+/// those of the items, `[sequences * length, d]`.
+pub fn hidden(
+    tape: &mut Tape,
+    network: &Network,
+    batch: &Batch<'_>,
+    items: Tensor<2>,
+) -> Tensor<3> {
+    let shape = [batch.len(), batch.length, items.dims()[1]];
+    let real = tape.floats(batch.real(), [shape[0], shape[1], 1]);
+    let mut layers = TensorLayers {
+        dropout: tape.dropout_stream().cloned(),
+        sites: vec![0; batch.parts.len()],
+        tape,
+        weights: &network.dense,
+        batch,
+        real,
+        values: Vec::new(),
+    };
+    let input = layers.push(items.reshape(shape));
+    let last = network::hidden(network.body.as_ref(), &network.setup, &mut layers, input);
+    layers.value(last)
+}
+
+/// Rows, along the last dimension, in their direction and of one length.
+fn unit<const D: usize>(x: Tensor<D>, length: f32) -> Tensor<D> {
+    let squares = (x.clone() * x.clone()).sum_dim(D - 1);
+    x * (squares + UNIT_EPSILON).sqrt().recip() * length
+}
+
+/// Embeddings as scores see them.
+pub fn scored(items: Tensor<2>, setup: &Setup) -> Tensor<2> {
+    if setup.cosine {
+        unit(items, 1.0)
+    } else {
+        items
+    }
+}
+
+impl TensorLayers<'_> {
+    fn push(&mut self, value: Tensor<3>) -> Var {
+        self.values.push(value);
+        Var::new(self.values.len() - 1)
+    }
+
+    fn value(&self, var: Var) -> Tensor<3> {
+        self.values[var.number()].clone()
+    }
+
+    fn weight(&mut self, weight: Weight) -> Tensor<2> {
+        self.tape.param(&self.weights[weight.number()])
+    }
+
+    /// As a row for each place.
+    fn row(&mut self, weight: Weight) -> Tensor<3> {
+        self.weight(weight).unsqueeze_dim(0)
+    }
+
+    fn device(&self) -> Device {
+        self.real.device()
+    }
+
+    /// Factors of the next use of dropout, a row of `width` lanes for each
+    /// place; `None` where nothing is dropped.
+    fn factors(&mut self, width: usize, rate: f32) -> Option<Tensor<3>> {
+        let stream = self.dropout.as_ref().filter(|_| rate > 0.0)?;
+        let (batch, sites, columns) = (self.batch, &self.sites, width * WIDTH);
+        let mut factors = vec![0.0; batch.len() * batch.length * columns];
+        factors
+            .par_chunks_exact_mut(batch.length * columns)
+            .zip(&batch.sequences)
+            .for_each(|(to, sequence)| {
+                let from = stream_of(stream, sequence);
+                let lanes = sequence.start * width..(sequence.start + sequence.len) * width;
+                let drawn = from.factors(sites[sequence.part], lanes, rate);
+                to[(batch.length - sequence.len) * columns..].copy_from_slice(flat(&drawn));
+            });
+        self.sites.iter_mut().for_each(|site| *site += 1);
+        let shape = [batch.len(), batch.length, columns];
+        Some(self.tape.floats(factors, shape))
+    }
+}
+
+/// Of the graph that the sequence would be in on the host.
+fn stream_of<'a>(stream: &'a Rng, sequence: &Sequence) -> DropoutStream<'a> {
+    DropoutStream {
+        stream,
+        graph: sequence.part as u64,
+    }
+}
+
+impl Layers for TensorLayers<'_> {
+    fn linear(&mut self, x: Var, weight: Weight, bias: Option<Weight>) -> Var {
+        let (x, weight) = (self.value(x), self.weight(weight));
+        let [sequences, length, inputs] = x.dims();
+        let outputs = weight.dims()[1];
+        let mut y = x.reshape([sequences * length, inputs]).matmul(weight);
+        if let Some(bias) = bias {
+            y = y + self.weight(bias);
+        }
+        self.push(y.reshape([sequences, length, outputs]))
+    }
+
+    fn add_places(&mut self, x: Var, table: Weight) -> Var {
+        let (x, table) = (self.value(x), self.weight(table));
+        let [_, length, columns] = x.dims();
+        let rows = table.slice([0..length, 0..columns]).flip([0]);
+        self.push(x + rows.unsqueeze_dim(0))
+    }
+
+    fn norm(&mut self, x: Var, norm: Norm) -> Var {
+        let mut x = self.value(x);
+        if norm.shift.is_some() {
+            x = x.clone() - x.mean_dim(2);
+        }
+        let squares = (x.clone() * x.clone()).mean_dim(2);
+        let unit = x * (squares + NORM_EPSILON).sqrt().recip();
+        let mut y = unit * self.row(norm.scale);
+        if let Some(shift) = norm.shift {
+            y = y + self.row(shift);
+        }
+        self.push(y)
+    }
+
+    fn unit(&mut self, x: Var, length: f32) -> Var {
+        let y = unit(self.value(x), length);
+        self.push(y)
+    }
+
+    fn activation(&mut self, x: Var, kind: Activation) -> Var {
+        let x = self.value(x);
+        let y = match kind {
+            Activation::Relu => activation::relu(x),
+            Activation::Gelu => x.clone() * activation::sigmoid(x * 1.702),
+            Activation::Silu => x.clone() * activation::sigmoid(x),
+            Activation::Sigmoid => activation::sigmoid(x),
+        };
+        self.push(y)
+    }
+
+    fn sum(&mut self, a: Var, b: Var) -> Var {
+        let y = self.value(a) + self.value(b);
+        self.push(y)
+    }
+
+    fn times(&mut self, a: Var, b: Var) -> Var {
+        let y = self.value(a) * self.value(b);
+        self.push(y)
+    }
+
+    fn dropout(&mut self, x: Var, rate: f32) -> Var {
+        let width = self.value(x).dims()[2] / WIDTH;
+        let Some(factors) = self.factors(width, rate) else {
+            return x;
+        };
+        let y = self.value(x) * factors;
+        self.push(y)
+    }
+
+    fn attention(&mut self, qkv: [Var; 3], attend: Attend) -> Var {
+        let y = self.attend(qkv.map(|var| self.value(var)), attend);
+        self.push(y)
+    }
+
+    fn gru(&mut self, x: Var, weights: GruWeights) -> Var {
+        let y = self.recur(self.value(x), weights);
+        self.push(y)
+    }
+
+    fn shift(&mut self, x: Var, by: usize) -> Var {
+        // What is padded must not come out as a place before the first.
+        let x = self.value(x) * self.real.clone();
+        let [sequences, length, columns] = x.dims();
+        let zeros = Tensor::zeros([sequences, by.min(length), columns], &self.device());
+        let y = if by < length {
+            let kept = x.slice([0..sequences, 0..length - by, 0..columns]);
+            Tensor::cat(vec![zeros, kept], 1)
+        } else {
+            zeros
+        };
+        self.push(y)
+    }
+}

@@ -1,0 +1,144 @@
+//! Row numbers of a batch, and which of them are distinct.
+
+use super::{Tape, Updates, ints};
+use crate::kernels::rows::{self, Segments};
+use burn::tensor::{Int, Tensor};
+
+/// Stands for no row in an index: what is read is some row, and no gradient
+/// reaches it.
+pub const NO_ROW: u32 = u32::MAX;
+
+/// Row numbers of a batch, ready for [`Tape::lookup`].
+pub struct Index {
+    /// As they were given, on the device.
+    pub(super) all: Tensor<1, Int>,
+    pub(super) distinct: Option<Distinct>,
+}
+
+impl Index {
+    pub fn len(&self) -> usize {
+        self.all.dims()[0]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The distinct row numbers of an index.
+pub(super) enum Distinct {
+    /// For the kernels of [`rows`].
+    Segments(Segments),
+    /// As those, of all rows of the table, touched or not.
+    Whole(Segments),
+    /// For plain operations: each row once, and for each index its place
+    /// among them.
+    Rows {
+        rows: Tensor<1, Int>,
+        inverse: Tensor<1, Int>,
+    },
+}
+
+/// Finds distinct values in time proportional to the batch: the stamps of
+/// earlier batches are outdated by a new generation, never cleared.
+#[derive(Default)]
+pub(super) struct Dedup {
+    generation: u32,
+    stamps: Vec<(u32, u32)>,
+}
+
+impl Dedup {
+    /// The distinct values in order of first appearance, and for each value
+    /// its place among them.
+    fn find(&mut self, all: &[u32], rows: usize) -> (Vec<u32>, Vec<u32>) {
+        if self.stamps.len() < rows || self.generation == u32::MAX {
+            self.stamps = vec![(0, 0); rows];
+            self.generation = 0;
+        }
+        self.generation += 1;
+        let mut unique = Vec::new();
+        let mut inverse = Vec::with_capacity(all.len());
+        for &row in all {
+            if row == NO_ROW {
+                inverse.push(NO_ROW);
+                continue;
+            }
+            let stamp = &mut self.stamps[row as usize];
+            if stamp.0 != self.generation {
+                *stamp = (self.generation, unique.len() as u32);
+                unique.push(row);
+            }
+            inverse.push(stamp.1);
+        }
+        (unique, inverse)
+    }
+}
+
+impl Tape {
+    /// Prepares row numbers for [`Self::lookup`] in tables of `rows` rows.
+    ///
+    /// # Panics
+    /// When a row number is not below `rows`: a GPU would read whatever lies
+    /// there.
+    pub fn index(&mut self, ids: Vec<u32>, rows: usize) -> Index {
+        check(&ids, rows);
+        if !self.training || self.updates == Updates::Dense {
+            return Index {
+                all: self.ints(&readable(ids)),
+                distinct: None,
+            };
+        }
+        let (unique, inverse) = self.dedup.find(&ids, rows);
+        let plain = self.device.clone().inner();
+        let ids = readable(ids);
+        let distinct = if rows::supported(&plain) {
+            Distinct::Segments(Segments::new(&unique, &inverse, &plain))
+        } else {
+            Distinct::Rows {
+                rows: ints(&unique, &plain),
+                inverse: self.ints(&readable(inverse)),
+            }
+        };
+        Index {
+            all: ints(&ids, &plain),
+            distinct: Some(distinct),
+        }
+    }
+
+    /// As [`Self::index`], of a table that is updated in all of its rows, as
+    /// where [`Self::param`] reads it, too.
+    ///
+    /// # Panics
+    /// As [`Self::index`].
+    pub fn index_of_whole(&mut self, ids: Vec<u32>, rows: usize) -> Index {
+        check(&ids, rows);
+        let plain = self.device.clone().inner();
+        if !self.training || !rows::supported(&plain) {
+            return Index {
+                all: self.ints(&readable(ids)),
+                distinct: None,
+            };
+        }
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let segments = Segments::new(&all, &ids, &plain);
+        Index {
+            all: ints(&readable(ids), &plain),
+            distinct: Some(Distinct::Whole(segments)),
+        }
+    }
+}
+
+fn check(ids: &[u32], rows: usize) {
+    assert!(
+        ids.iter().all(|&id| id == NO_ROW || (id as usize) < rows),
+        "a table of {rows} rows has fewer than what is looked up"
+    );
+}
+
+/// With some row in place of no row.
+fn readable(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.iter_mut()
+        .filter(|id| **id == NO_ROW)
+        .for_each(|id| *id = 0);
+    ids
+}

@@ -1,0 +1,279 @@
+//! Models of sequences, which kernels train on the host and operations on
+//! tensors elsewhere: both are the same model.
+
+use recsys::data::Interactions;
+use recsys::device::{self, DeviceChoice};
+use recsys::event::{Event, Observer, Silent};
+use recsys::model::{FitContext, ModelData, Query};
+use recsys::models;
+use recsys::seed::Seed;
+use recsys::tensors::{NamedTensors, Values};
+use recsys::training::{MemorySink, TrainingConfig};
+use std::collections::BTreeMap;
+
+#[cfg(feature = "wgpu")]
+const WGPU: DeviceChoice = DeviceChoice::Wgpu(device::Adapter::Any);
+
+const ITEMS: usize = 30;
+
+const SHARED: &str = "embedding_dim = 32
+window_stride = 14
+dropout = 0.2
+init_deviation = 0.3
+";
+
+/// With parameters that reach every layer there is.
+const MODELS: [(&str, &str); 8] = [
+    ("sasrec", "max_length = 24\nblock = 'sasrec'"),
+    ("sasrec", "max_length = 24\nblock = 'pre_norm'\nheads = 2"),
+    ("sasrec", "max_length = 24\nblock = 'ligr'"),
+    ("hstu", "max_length = 24\nheads = 2"),
+    ("hstu", "max_length = 24\nclock = 'none'"),
+    ("gru4rec", "max_length = 24\nhidden_dim = 16\nlayers = 2"),
+    ("bert4rec", "max_length = 24\nblocks = 1"),
+    ("nextitnet", "max_length = 24\ndilations = [1, 9]"),
+];
+
+const LOSSES: [&str; 7] = [
+    "loss = 'cross_entropy'",
+    "loss = 'cross_entropy'\ncosine = true\ntemperature = 0.3",
+    "loss = 'sampled_softmax'\nnegatives_for = 'position'",
+    "loss = 'sampled_softmax'\nnegatives_for = 'sequence'\nlogq_correction = true",
+    "loss = 'bce'\nnegatives_for = 'sequence'",
+    "loss = 'gbce'\nnegatives_for = 'position'",
+    "loss = 'bce'\ncosine = true\ntemperature = 0.5",
+];
+
+/// Users of all lengths from 2 to more than a window, with gaps from seconds
+/// to years between their items.
+fn train() -> Interactions {
+    let mut log = Interactions {
+        offsets: vec![0],
+        num_items: ITEMS,
+        ..Interactions::default()
+    };
+    let mut times = Vec::new();
+    let mut rng = Seed(8).stream("log");
+    for user in 0..14u32 {
+        let mut time = 1_000_000 * i64::from(user);
+        for _ in 0..2 + user * 3 {
+            log.items.push(rng.below(ITEMS as u32 / 2) * 2 + user % 2);
+            times.push(time);
+            time += 1 << rng.below(26);
+        }
+        log.offsets.push(log.items.len());
+    }
+    log.timestamps = Some(times.into());
+    log
+}
+
+/// Asks to stop after a number of steps.
+struct StopAfter {
+    left: usize,
+}
+
+impl Observer for StopAfter {
+    fn on(&mut self, event: &Event) {
+        if matches!(event, Event::Step { .. }) {
+            self.left = self.left.saturating_sub(1);
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.left == 0
+    }
+}
+
+struct Outcome {
+    weights: BTreeMap<String, Vec<f32>>,
+    losses: Vec<f64>,
+    /// Of a history with times, a short one and an empty one.
+    scores: Vec<f32>,
+}
+
+fn values(weights: &NamedTensors) -> BTreeMap<String, Vec<f32>> {
+    let floats = weights.tensors.iter().filter_map(|(name, tensor)| {
+        let Values::F32(values) = &tensor.values else {
+            return None;
+        };
+        Some((name.clone(), values.clone()))
+    });
+    floats.collect()
+}
+
+fn fit(
+    choice: DeviceChoice,
+    (name, params): (&str, &str),
+    training: &str,
+    sink: &mut MemorySink,
+    observer: &mut dyn Observer,
+) -> anyhow::Result<Outcome> {
+    let (train, resolved) = (train(), device::resolve(choice)?);
+    let training: TrainingConfig = toml::from_str(training)?;
+    let context = FitContext {
+        data: ModelData {
+            train: &train,
+            user_features: None,
+            item_features: None,
+        },
+        training: &training,
+        device: &resolved.device,
+        seed: Seed(5),
+        observer,
+        validate: None,
+        checkpoints: sink,
+    };
+    let model = models::build(name, params.parse()?)?.fit(context)?.model;
+    let times = train.timestamps.as_ref().expect("they have timestamps");
+    let last = train.len() - 41..train.len();
+    let query = |history, times, at| Query {
+        history,
+        times,
+        at,
+        ..Query::default()
+    };
+    let queries = [
+        query(
+            &train.items[last.clone()],
+            Some(times.view(last)),
+            Some(1 << 30),
+        ),
+        query(&[4, 7], None, None),
+        query(&[], None, None),
+    ];
+    let mut scores = vec![0.0; 3 * ITEMS];
+    model.score(&queries, &mut scores)?;
+    Ok(Outcome {
+        weights: values(&model.weights()?),
+        losses: sink.records.iter().map(|r| r.loss).collect(),
+        scores,
+    })
+}
+
+/// One step of plain gradient descent, so that what the weights differ by is
+/// what the gradients differ by.
+const ONE_STEP: &str = "epochs = 1
+batch_size = 100000
+learning_rate = 0.5
+optimizer = 'sgd'
+momentum = 0.0
+negatives = 5
+";
+
+fn agree(choice: DeviceChoice, model: (&str, &str), loss: &str, training: &str, tolerance: f32) {
+    let params = format!("{SHARED}{}\n{loss}", model.1);
+    let model = (model.0, params.as_str());
+    let run = |choice| {
+        fit(
+            choice,
+            model,
+            training,
+            &mut MemorySink::default(),
+            &mut Silent,
+        )
+        .unwrap()
+    };
+    let mut sink = MemorySink::default();
+    let cpu = fit(DeviceChoice::Cpu, model, training, &mut sink, &mut Silent).unwrap();
+    let other = run(choice);
+    let what = format!("{} {params} on {choice}", model.0);
+    let near = |a: &[f32], b: &[f32], of: &str| {
+        assert_eq!(a.len(), b.len());
+        for (at, (a, b)) in a.iter().zip(b).enumerate() {
+            let apart = (a - b).abs();
+            assert!(
+                apart < tolerance * (1.0 + a.abs()),
+                "{of} {at} of {what}: {a} {b}"
+            );
+        }
+    };
+    for (name, weights) in &cpu.weights {
+        near(weights, &other.weights[name], name);
+    }
+    near(&cpu.scores, &other.scores, "score");
+    let losses = |outcome: &Outcome| outcome.losses.iter().map(|l| *l as f32).collect::<Vec<_>>();
+    near(&losses(&cpu), &losses(&other), "loss");
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn every_model_and_loss_takes_the_same_step_on_tensors() {
+    for model in MODELS {
+        for loss in LOSSES {
+            agree(DeviceChoice::Ndarray, model, loss, ONE_STEP, 1e-4);
+        }
+    }
+}
+
+/// Adam divides by the root of squared gradients, which blows the rounding of
+/// the smallest ones up to whole steps; a larger epsilon keeps it small.
+const SOME_EPOCHS: &str = "epochs = 3
+batch_size = 100
+learning_rate = 0.01
+epsilon = 1e-3
+negatives = 5
+gradient_clip = 1.0
+";
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn trainings_stay_together_in_rows_and_in_whole_tables() {
+    for updates in ["rows", "dense"] {
+        let training = format!("{SOME_EPOCHS}updates = '{updates}'");
+        for loss in [LOSSES[0], LOSSES[3]] {
+            agree(DeviceChoice::Ndarray, MODELS[3], loss, &training, 1e-3);
+        }
+    }
+}
+
+fn resumes(choice: DeviceChoice, model: (&str, &str)) {
+    let params = format!("{SHARED}{}", model.1);
+    let model = (model.0, params.as_str());
+    let whole = fit(
+        choice,
+        model,
+        SOME_EPOCHS,
+        &mut MemorySink::default(),
+        &mut Silent,
+    )
+    .unwrap();
+    let mut sink = MemorySink::default();
+    fit(
+        choice,
+        model,
+        SOME_EPOCHS,
+        &mut sink,
+        &mut StopAfter { left: 4 },
+    )
+    .unwrap();
+    let resumed = fit(choice, model, SOME_EPOCHS, &mut sink, &mut Silent).unwrap();
+    assert!(whole.weights == resumed.weights, "{} on {choice}", model.0);
+    assert_eq!(whole.losses, resumed.losses);
+    assert!(
+        whole.losses[2] < whole.losses[0],
+        "it learns: {:?}",
+        whole.losses
+    );
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn resuming_on_tensors_changes_nothing() {
+    resumes(DeviceChoice::Ndarray, MODELS[3]);
+    resumes(DeviceChoice::Ndarray, MODELS[6]);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_trains_and_resumes_models_of_sequences() {
+    if device::adapters().is_empty() {
+        eprintln!(
+            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
+        );
+        return;
+    }
+    // One unit and one length: kernels are compiled and tuned for each shape.
+    let small = ("hstu", "heads = 2\nblocks = 1\nmax_length = 16");
+    agree(WGPU, small, LOSSES[3], SOME_EPOCHS, 1e-3);
+    resumes(WGPU, small);
+}
