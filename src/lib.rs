@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; named tensors on disk |
+//! | [`ids`], [`seed`], [`event`], [`fsio`], [`suggest`], [`tensorboard`], [`mlflow`], [`tensors`] | typed indices and the id map; one seed, many streams; what happens, for who draws it; whole files or none; did-you-mean; event files for TensorBoard; runs for MLflow; named tensors on disk |
 //! | [`machine`], [`allocator`] | memory, disk and processor, and their limits; what is kept of freed memory |
 //! | [`device`] | `--device` to a ready device; the only place that knows which backends a build has |
 //! | [`data`] | read, clean, encode, cache, split; features; statistics; what is wrong with a log; fetching public data, drawing synthetic data |
@@ -58,6 +58,7 @@ pub mod linalg;
 pub mod losses;
 pub mod machine;
 pub mod metrics;
+pub mod mlflow;
 pub mod model;
 pub mod models;
 pub mod optim;

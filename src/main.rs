@@ -10,6 +10,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    quiet_wayland();
     match run(Cli::parse()) {
         Ok(status) => ExitCode::from(status),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -17,5 +18,16 @@ fn main() -> ExitCode {
             output::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Looking for graphics adapters loads libwayland, which prints an error of its
+/// own on a machine without a desktop session; with a folder that has no
+/// session in it, it says nothing.
+fn quiet_wayland() {
+    const SESSION: &str = "XDG_RUNTIME_DIR";
+    if cfg!(target_os = "linux") && std::env::var_os(SESSION).is_none() {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var(SESSION, std::env::temp_dir()) };
     }
 }

@@ -19,6 +19,7 @@ use crate::event::{Observer, Silent};
 use crate::footprint::Workload;
 use crate::machine;
 use crate::metrics::{Kind, MetricSpec};
+use crate::mlflow::Status;
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::preflight::{self, Forecasting, Room};
@@ -88,12 +89,17 @@ pub fn train(
 ) -> Result<Option<Report>> {
     let session = Session::begin();
     run.set_state(State::Training)?;
-    let mut checkpoints = run.checkpoints();
-    let Fitted { model, summary } = fit(config, data, device, observer, &mut checkpoints)?;
+    let mut checkpoints = run.tracked(&config.tracking)?;
+    let fitted = fit(config, data, device, observer, &mut checkpoints);
+    if fitted.is_err() {
+        checkpoints.end(Status::Failed, None)?;
+    }
+    let Fitted { model, summary } = fitted?;
     run.save_model(model.weights()?)?;
     if summary.interrupted {
         session.add_to(&mut run.file.provenance);
         run.set_state(State::Interrupted)?;
+        checkpoints.end(Status::Killed, None)?;
         return Ok(None);
     }
     let judge = Judge {
@@ -115,6 +121,8 @@ pub fn train(
     }
     run.save_scores(&scores)?;
     run.save_report(&report)?;
+    let verdict = report.verdict.as_ref().map(|v| v.sentence.as_str());
+    checkpoints.end(Status::Finished, verdict)?;
     run.set_state(State::Complete)?;
     Ok(Some(report))
 }

@@ -1,146 +1,17 @@
 //! What every model keeps to, checked for each one in the registry: adding a
 //! model adds its tests.
 
-use anyhow::Result;
+mod world;
+
 use burn::tensor::Device;
 use recsys::data::Interactions;
-use recsys::event::Silent;
 use recsys::ids::UserIdx;
-use recsys::model::{FitContext, ModelData, ModelSpec, Query, Recommender, ScoreForm};
-use recsys::models::{self, ModelEntry, REGISTRY};
+use recsys::model::{Query, Recommender, ScoreForm};
+use recsys::models;
 use recsys::ranking::{Ranker, RankingOptions, Request, TILE_BYTES, rank_rows};
-use recsys::seed::Seed;
 use recsys::tensors::NamedTensors;
-use recsys::training::{MemorySink, TrainingConfig};
 use std::collections::BTreeSet;
-
-const USERS: u32 = 12;
-const ITEMS: u32 = 12;
-
-/// Every user likes the items of its own parity, all but the one that has its
-/// number, in a round that would end with it; the last user has no
-/// interactions.
-fn checkerboard() -> Interactions {
-    let mut train = Interactions {
-        offsets: vec![0],
-        weights: Some(Vec::new()),
-        timestamps: Some(Vec::new().into()),
-        num_items: ITEMS as usize,
-        ..Interactions::default()
-    };
-    for user in 0..=USERS {
-        let round = (2..ITEMS).step_by(2).map(|step| (user + step) % ITEMS);
-        let liked = round.filter(|_| user < USERS);
-        train.items.extend(liked);
-        train.offsets.push(train.items.len());
-    }
-    train.weights = Some(train.items.iter().map(|i| 1.0 + (i % 3) as f32).collect());
-    train.timestamps = Some((0..train.len() as i64).collect());
-    train
-}
-
-/// Other interactions of as many users and items.
-fn stripes() -> Interactions {
-    let train = checkerboard();
-    let turned = |i: &u32| (i * 5 + 1) % ITEMS;
-    Interactions {
-        items: train.items.iter().map(turned).collect(),
-        ..train
-    }
-}
-
-fn data(train: &Interactions) -> ModelData<'_> {
-    ModelData {
-        train,
-        user_features: None,
-        item_features: None,
-    }
-}
-
-/// `[training]` of gradient models; the others take none.
-fn training(entry: &ModelEntry, text: &str) -> TrainingConfig {
-    if entry.gradient {
-        toml::from_str(text).unwrap()
-    } else {
-        TrainingConfig::default()
-    }
-}
-
-const SHORT: &str = "epochs = 2\nbatch_size = 16";
-
-fn spec(entry: &ModelEntry) -> Box<dyn ModelSpec> {
-    models::build(entry.name, (entry.defaults)()).unwrap()
-}
-
-fn fit(
-    spec: &dyn ModelSpec,
-    train: &Interactions,
-    training: &TrainingConfig,
-) -> Box<dyn Recommender> {
-    let context = FitContext {
-        data: data(train),
-        training,
-        device: &Device::flex(),
-        seed: Seed(7),
-        observer: &mut Silent,
-        validate: None,
-        checkpoints: &mut MemorySink::default(),
-    };
-    spec.fit(context).unwrap().model
-}
-
-fn fitted(entry: &ModelEntry) -> (Interactions, Box<dyn Recommender>) {
-    let train = checkerboard();
-    let model = fit(&*spec(entry), &train, &training(entry, SHORT));
-    (train, model)
-}
-
-fn known_users(train: &Interactions) -> Vec<Query<'_>> {
-    (0..USERS)
-        .map(|u| Query {
-            user: Some(UserIdx(u)),
-            history: train.items_of(UserIdx(u)),
-            times: train.times_of(UserIdx(u)),
-            ..Query::default()
-        })
-        .collect()
-}
-
-/// Two whom training never saw.
-fn strangers() -> [Query<'static>; 2] {
-    let histories: [&[u32]; 2] = [&[0, 2, 4], &[3]];
-    histories.map(|history| Query {
-        history,
-        ..Query::default()
-    })
-}
-
-fn try_score(model: &dyn Recommender, queries: &[Query<'_>]) -> Result<Vec<f32>> {
-    let mut scores = vec![f32::NAN; queries.len() * model.num_items()];
-    model.score(queries, &mut scores)?;
-    Ok(scores)
-}
-
-fn score(model: &dyn Recommender, queries: &[Query<'_>]) -> Vec<f32> {
-    let scores = try_score(model, queries).unwrap();
-    assert!(scores.iter().all(|s| s.is_finite()), "{scores:?}");
-    scores
-}
-
-fn each_model(test: impl Fn(&ModelEntry)) {
-    for entry in REGISTRY {
-        eprintln!("{}", entry.name);
-        test(entry);
-    }
-}
-
-fn assert_near(a: &[f32], b: &[f32], what: &str) {
-    assert_eq!(a.len(), b.len());
-    for (x, y) in a.iter().zip(b) {
-        let tolerance = 1e-5 * (1.0 + x.abs().max(y.abs()));
-        assert!((x - y).abs() <= tolerance, "{what}: {x} is not {y}");
-    }
-}
+use world::*;
 
 #[test]
 fn documented_parameters_are_those_with_a_default() {

@@ -39,7 +39,7 @@ pub fn describe(device: &device::Resolved) -> String {
 
 fn adapter_table(adapters: &[AdapterInfo]) -> String {
     if adapters.is_empty() {
-        return "wgpu sees no adapter.\n".to_string();
+        return "wgpu sees no adapter; `recsys doctor` says why, and what to do.\n".to_string();
     }
     let row = |a: &AdapterInfo| {
         vec![

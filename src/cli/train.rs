@@ -154,6 +154,7 @@ pub(super) fn start(
     progress: &mut Progress,
 ) -> Result<Job> {
     config.device = how.device.unwrap_or(config.device);
+    settle_store(&mut config)?;
     let device = device::resolve(config.device)?;
     let reserved = run_dir::reserve(output)?;
     let job = prepare(how, config, device, path, output, progress);
@@ -161,6 +162,16 @@ pub(super) fn start(
         reserved.release();
     }
     job
+}
+
+/// A run that goes on from another folder writes to the same MLflow store.
+pub(super) fn settle_store(config: &mut Config) -> Result<()> {
+    if let Some(store) = &mut config.tracking.mlflow {
+        let path = std::path::absolute(&*store);
+        let path = path.with_context(|| format!("there is no folder {store}"))?;
+        *store = path.display().to_string();
+    }
+    Ok(())
 }
 
 fn prepare(

@@ -2,21 +2,25 @@
 
 use super::text::{figures, method, pairs, rows};
 use super::{Comparison, Outcome, Test};
-use crate::page::{self, escaped};
+use crate::page::{self, Page, escaped, muted};
 
 /// The page.
 pub fn html(comparison: &Comparison) -> String {
-    let mut body = format!("<h1>Comparison on the {} part</h1>\n", comparison.part);
-    body += &page::table(&figures(comparison), &[]);
+    let mut main = page::table(&figures(comparison), "", &[]);
     for tests in pairs(comparison) {
         let (entry, against) = (escaped(&tests[0].entry), escaped(&tests[0].against));
-        body += &format!("<h2>{entry} against {against}</h2>\n");
-        body += &forest(tests);
+        main += &format!("<h2>{entry} against {against}</h2>\n");
+        main += &forest(tests);
         let classes: Vec<&str> = tests.iter().map(|t| class(t.outcome)).collect();
-        body += &page::table(&rows(tests), &classes);
+        main += &page::table(&rows(tests), "", &classes);
     }
-    body += &format!("<p class=\"method\">{}</p>\n", escaped(&method(comparison)));
-    page::page("recsys compare", &body)
+    main += &muted(&method(comparison));
+    Page {
+        title: &format!("Comparison on the {} part", comparison.part),
+        main: &main,
+        ..Page::default()
+    }
+    .html()
 }
 
 fn class(outcome: Outcome) -> &'static str {
@@ -50,16 +54,20 @@ fn forest(tests: &[Test]) -> String {
     let x = |v: f64| LEFT + (WIDTH - LEFT - RIGHT) * (v - low) / (high - low);
     let height = ROW * tests.len() as f64;
     let mut text = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"differences with 95% intervals\">\n",
+        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"differences with 95% intervals\">\n",
         height + 22.0
     );
     let zero = x(0.0);
     text += &format!(
-        "<line x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"0\" y2=\"{height}\" stroke=\"var(--line)\"/>\n"
+        "<line x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"0\" y2=\"{height}\" stroke=\"var(--rule)\"/>\n"
     );
     for (row, test) in tests.iter().enumerate() {
         let y = ROW * (row as f64 + 0.5);
-        let color = format!("var(--{})", class(test.outcome));
+        let color = match test.outcome {
+            Outcome::Better => "var(--good)",
+            Outcome::Worse => "var(--bad)",
+            Outcome::NoDifference => "var(--muted)",
+        };
         text += &format!(
             "<text x=\"0\" y=\"{:.1}\">{}</text>\n\
              <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\" stroke=\"{color}\" stroke-width=\"2\"/>\n\

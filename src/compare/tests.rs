@@ -167,6 +167,9 @@ fn every_form_holds_every_test() {
     assert_eq!(csv(&found).lines().count(), 2);
     assert!(csv(&found).contains("ndcg@10,\"b,<c>\",a,"));
     let page = html(&found);
-    assert!(page.contains("<h2>b,&lt;c&gt; against a</h2>") && page.contains("<svg viewBox"));
+    assert!(
+        page.contains("<h2>b,&lt;c&gt; against a</h2>")
+            && page.contains("<svg class=\"plot\" viewBox")
+    );
     assert!(!page.contains("http"));
 }

@@ -10,6 +10,7 @@ use crate::data::split::SplitConfig;
 use crate::device::DeviceChoice;
 use crate::evaluation::EvaluationConfig;
 use crate::metrics::MetricSpec;
+use crate::mlflow::TrackingConfig;
 use crate::training::TrainingConfig;
 use crate::tune::TuneConfig;
 use crate::{fsio, models};
@@ -30,6 +31,8 @@ pub struct Config {
     pub model: ModelConfig,
     pub training: TrainingConfig,
     pub evaluation: EvaluationConfig,
+    #[serde(skip_serializing_if = "TrackingConfig::is_default")]
+    pub tracking: TrackingConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<TuneConfig>,
 }
@@ -158,6 +161,9 @@ impl Config {
         self.training
             .validate()
             .map_err(|e| source.at(&["training"], e))?;
+        self.tracking
+            .validate()
+            .map_err(|e| source.at(&["tracking"], e))?;
         self.tune
             .iter()
             .try_for_each(TuneConfig::validate)

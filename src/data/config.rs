@@ -116,9 +116,21 @@ pub struct FeaturesConfig {
     /// The column that shows an entity to a person: one of `columns`, or
     /// another column of the file, which is then read as text.
     pub title: Option<Column>,
+    /// Which row counts of an id that has several. Absent: the first one,
+    /// and how many there were is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<KeptRow>,
     /// The columns to read, by the name that they shall have. Empty with
     /// RecBole files: all, typed by their header.
     pub columns: BTreeMap<String, FeatureSpec>,
+}
+
+/// One of several rows, in the order of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptRow {
+    First,
+    Last,
 }
 
 /// `"numeric"`, or `{ type = "list", separator = "|", column = 3 }`.

@@ -18,7 +18,8 @@ mod tests;
 mod vocabulary;
 
 pub(crate) use cell::parse_iso;
-pub(crate) use scan::{Count, Place, Scan, Sighting, scan};
+pub(crate) use features::Repeats;
+pub(crate) use scan::{Count, Place, Scan, Sighting, scan, scan_features};
 
 use crate::data::clean::{clean, count};
 use crate::data::config::{DataConfig, FeaturesConfig, Paths};
@@ -280,11 +281,13 @@ fn read_features(
         found.malformed,
         &format!("malformed rows of {shown} were dropped"),
     );
-    warn_some(
-        observer,
-        found.repeated,
-        &format!("rows of {shown} repeat an id; its first row counts"),
-    );
+    if features.duplicates.is_none() {
+        let what = format!(
+            "rows of {shown} repeat an id; its first row counts ({}.duplicates = \"last\": the last)",
+            entity.key()
+        );
+        warn_some(observer, found.repeated, &what);
+    }
     ensure!(
         found.matched > 0,
         "{shown}: no id is one of the data; is the id column another?"

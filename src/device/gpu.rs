@@ -168,6 +168,6 @@ fn unavailable(adapter: Adapter, why: &str) -> anyhow::Error {
         Adapter::Any | Adapter::Index(_) => String::new(),
     };
     anyhow!(
-        "wgpu found no usable adapter{on}: {why}; `recsys devices` lists what there is, `--device cpu` needs none"
+        "wgpu found no usable adapter{on}: {why}; `recsys devices` lists what there is, `recsys doctor` says what is wrong, `--device cpu` needs none"
     )
 }

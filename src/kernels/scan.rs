@@ -290,8 +290,8 @@ fn tile<S: Isa, const ROWS: usize, const COLUMNS: usize>(
         }
         for (r, sums) in sums.iter_mut().enumerate() {
             let user = S::splat(users[row + r]);
-            for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = S::madd(user, column, *sum);
+            for (sum, column) in sums.iter_mut().zip(&columns) {
+                *sum = S::madd(user, *column, *sum);
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::event::EpochRecord;
 use crate::fsio;
 use crate::metrics::MetricValues;
+use crate::mlflow::MlflowRun;
 use crate::tensorboard::{self, EventWriter};
 use crate::tensors::NamedTensors;
 use crate::training::CheckpointSink;
@@ -11,14 +12,17 @@ use std::path::{Path, PathBuf};
 
 pub(super) const FOLDER: &str = "checkpoint";
 
-/// Checkpoints, `metrics.jsonl` and event files of a run directory.
+/// Checkpoints, `metrics.jsonl` and event files of a run directory, and its
+/// curves elsewhere.
 #[derive(Debug)]
 pub struct Checkpoints {
-    run: PathBuf,
+    pub(super) run: PathBuf,
     last: PathBuf,
     history: PathBuf,
     /// Of this session; made with its first epoch.
     events: Option<EventWriter>,
+    /// Where `[tracking]` asks for it.
+    pub(super) mlflow: Option<MlflowRun>,
 }
 
 impl Checkpoints {
@@ -29,11 +33,12 @@ impl Checkpoints {
             history: run.join("metrics.jsonl"),
             run: run.to_path_buf(),
             events: None,
+            mlflow: None,
         }
     }
 
-    /// Adds what a finished training reached on test to the event files, at
-    /// the epoch whose weights were kept.
+    /// Adds what a finished training reached on test to the curves, at the
+    /// epoch whose weights were kept.
     ///
     /// # Errors
     /// A disk that is full or not writable.
@@ -41,7 +46,15 @@ impl Checkpoints {
         let tagged = |(name, value): (&str, f64)| (format!("test/{name}"), value);
         let values: Vec<_> = test.iter().map(tagged).collect();
         let after_all = self.history()?.last().map_or(0, |r| r.epoch) + 1;
-        self.events(after_all)?.scalars(epoch as u64, &values)
+        self.events(after_all)?.scalars(epoch as u64, &values)?;
+        self.log(epoch, &values)
+    }
+
+    fn log(&self, epoch: usize, values: &[(String, f64)]) -> Result<()> {
+        match &self.mlflow {
+            Some(mlflow) => mlflow.log(epoch as u64, values),
+            None => Ok(()),
+        }
     }
 
     /// The event file of this session; the first one of a run holds its
@@ -105,8 +118,9 @@ impl CheckpointSink for Checkpoints {
             text.push('\n');
         }
         fsio::write_atomic_bytes(&self.history, text.as_bytes())?;
-        let epoch = record.epoch;
-        self.events(epoch)?.scalars(epoch as u64, &curves(record))
+        let (epoch, curves) = (record.epoch, curves(record));
+        self.events(epoch)?.scalars(epoch as u64, &curves)?;
+        self.log(epoch, &curves)
     }
 }
 

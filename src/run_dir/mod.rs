@@ -33,6 +33,7 @@ mod provenance;
 mod reports;
 mod scores;
 mod split;
+mod tracking;
 
 pub use checkpoints::Checkpoints;
 pub use locate::{RUNS, default_path, newest};

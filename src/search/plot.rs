@@ -3,7 +3,7 @@
 use super::trial::shown;
 use super::{Search, Trial, TrialState, has_epochs};
 use crate::metrics::Direction;
-use crate::page::{self, escaped};
+use crate::page::{self, Page, escaped, muted};
 use crate::tune::{Dimension, Range};
 
 /// A search and what it tried.
@@ -22,11 +22,13 @@ const PANEL: (f64, f64) = (340.0, 220.0);
 const ROWS: usize = 15;
 
 pub fn html(searches: &[Plotted<'_>]) -> String {
-    let mut body = String::from("<h1>Search for better settings</h1>\n");
-    for plotted in searches {
-        body += &section(plotted);
+    let main: String = searches.iter().map(section).collect();
+    Page {
+        title: "Search for better settings",
+        main: &main,
+        ..Page::default()
     }
-    page::page("recsys tune", &body)
+    .html()
 }
 
 fn section(plotted: &Plotted<'_>) -> String {
@@ -56,8 +58,11 @@ fn section(plotted: &Plotted<'_>) -> String {
     );
     let scale = Scale::of(plotted);
     text += &history(plotted, &scale);
-    text += "<p class=\"method\">Full: to its end; hollow: given up; cross: failed; large: the best. \
-             What is far worse lies on the edge.</p>\n<div class=\"panels\">\n";
+    text += &muted(
+        "Full: to its end; hollow: given up; cross: failed; large: the best. What is far worse \
+         lies on the edge.",
+    );
+    text += "<div class=\"panels\">\n";
     for dimension in &plotted.search.space().dimensions {
         text += &panel(plotted, dimension, &scale);
     }
@@ -114,7 +119,7 @@ impl Frame {
         let (left, top) = (56.0, 24.0);
         let (width, height) = (size.0 - left - 12.0, size.1 - top - 36.0);
         let mut text = format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{title}\">\n\
+            "<svg class=\"plot\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{title}\">\n\
              <text x=\"{left}\" y=\"14\" font-weight=\"600\">{title}</text>\n",
             size.0,
             size.1,
@@ -124,7 +129,7 @@ impl Frame {
             let value = scale.low + share * (scale.high - scale.low);
             let y = top + scale.y(value, height);
             text += &format!(
-                "<line x1=\"{left}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"var(--line)\"/>\n\
+                "<line x1=\"{left}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"var(--rule)\"/>\n\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.3}</text>\n",
                 left + width,
                 left - 6.0,
@@ -163,7 +168,7 @@ impl Frame {
         let Some(value) = trial.value.filter(|_| trial.state != TrialState::Failed) else {
             let y = self.top + self.height;
             self.text += &format!(
-                "<path d=\"M{:.1} {:.1}l8 8m0 -8l-8 8\" stroke=\"var(--worse)\" stroke-width=\"2\">{title}</path>\n",
+                "<path d=\"M{:.1} {:.1}l8 8m0 -8l-8 8\" stroke=\"var(--bad)\" stroke-width=\"2\">{title}</path>\n",
                 x - 4.0,
                 y - 4.0
             );
@@ -171,9 +176,9 @@ impl Frame {
         };
         let y = self.top + scale.y(value, self.height);
         let look = match (trial.state, best) {
-            (_, true) => "r=\"6\" fill=\"var(--better)\"",
-            (TrialState::Complete, _) => "r=\"4\" fill=\"var(--mark)\" fill-opacity=\".75\"",
-            _ => "r=\"4\" fill=\"none\" stroke=\"var(--none)\" stroke-width=\"1.5\"",
+            (_, true) => "r=\"6\" fill=\"var(--good)\"",
+            (TrialState::Complete, _) => "r=\"4\" fill=\"var(--c0)\" fill-opacity=\".75\"",
+            _ => "r=\"4\" fill=\"none\" stroke=\"var(--muted)\" stroke-width=\"1.5\"",
         };
         self.text += &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" {look}>{title}</circle>\n");
     }
@@ -205,7 +210,7 @@ fn history(plotted: &Plotted<'_>, scale: &Scale) -> String {
         }
     }
     frame.text += &format!(
-        "<path d=\"{path}\" fill=\"none\" stroke=\"var(--better)\" stroke-width=\"1.5\"/>\n"
+        "<path d=\"{path}\" fill=\"none\" stroke=\"var(--good)\" stroke-width=\"1.5\"/>\n"
     );
     for trial in plotted.trials {
         let share = trial.number as f64 / last;
@@ -292,5 +297,5 @@ fn table(plotted: &Plotted<'_>) -> String {
         ]);
         row
     }));
-    page::table(&rows, &[])
+    page::table(&rows, "", &[])
 }

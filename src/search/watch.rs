@@ -2,7 +2,7 @@
 
 use super::Search;
 use crate::event::{Event, Observer};
-use crate::tune::{Curve, Prune, hopeless};
+use crate::tune::{Curve, Patience, Prune, hopeless};
 
 /// Follows a trial's validations and ends one without hope.
 pub(super) struct Watch<'a> {
@@ -10,6 +10,8 @@ pub(super) struct Watch<'a> {
     pub curve: Curve,
     others: &'a [(Curve, bool)],
     pub hopeless: bool,
+    /// Epochs that this trial has at most.
+    epochs: usize,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -24,6 +26,7 @@ impl<'a> Watch<'a> {
             curve: Curve::default(),
             others,
             hopeless: false,
+            epochs: 0,
             stop,
         }
     }
@@ -31,8 +34,13 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn on(&mut self, event: &Event) {
-        let Event::EpochFinished(record) = event else {
-            return;
+        let record = match event {
+            Event::EpochStarted { epochs, .. } => {
+                self.epochs = *epochs;
+                return;
+            }
+            Event::EpochFinished(record) => record,
+            _ => return,
         };
         let search = self.search;
         let metric = &search.config.training.validation_metric;
@@ -44,7 +52,10 @@ impl Observer for Watch<'_> {
             && hopeless(
                 &self.curve,
                 self.others,
-                search.settings.prune_after,
+                Patience {
+                    after: search.settings.prune_after,
+                    epochs: self.epochs,
+                },
                 search.direction,
             );
     }

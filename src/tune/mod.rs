@@ -6,7 +6,7 @@ mod space;
 mod spaces;
 mod tpe;
 
-pub use median::{Curve, hopeless};
+pub use median::{Curve, Patience, hopeless};
 pub use space::{Dimension, Range, Space};
 pub use spaces::default_space;
 pub use tpe::{Tried, suggest};
@@ -37,7 +37,8 @@ pub struct TuneConfig {
 pub enum Prune {
     Never,
     /// When its best validation so far is worse than the median of those of
-    /// earlier trials at the same epoch.
+    /// earlier trials at the same epoch, and gains as large as its last ones
+    /// would not bring it to the median of their ends.
     #[default]
     Median,
 }

@@ -198,22 +198,59 @@ fn the_median_gives_up_what_falls_behind() {
         |slope: f64, epochs: usize| Curve((1..=epochs).map(|e| (e, slope * e as f64)).collect());
     let others: Vec<_> = (1..=5).map(|s| (line(f64::from(s), 10), false)).collect();
     let higher = Direction::HigherIsBetter;
-    assert!(hopeless(&line(2.9, 6), &others, 5, higher));
-    assert!(!hopeless(&line(3.1, 6), &others, 5, higher));
+    // In the last epoch, where a trial has no prospects.
+    let late = Patience {
+        after: 5,
+        epochs: 6,
+    };
+    assert!(hopeless(&line(2.9, 6), &others, late, higher));
+    assert!(!hopeless(&line(3.1, 6), &others, late, higher));
     assert!(hopeless(
         &line(3.1, 6),
         &others,
-        5,
+        late,
         Direction::LowerIsBetter
     ));
     // Too early, or too few to compare with.
-    assert!(!hopeless(&line(0.1, 4), &others, 5, higher));
-    assert!(!hopeless(&line(0.1, 6), &others[..4], 5, higher));
+    assert!(!hopeless(&line(0.1, 4), &others, late, higher));
+    assert!(!hopeless(&line(0.1, 6), &others[..4], late, higher));
     // One that was given up at epoch 3 says nothing of epoch 6; one that
     // stopped there by itself ended on what it had.
     let mut fewer = others[..4].to_vec();
     fewer.push((line(9.0, 3), true));
-    assert!(!hopeless(&line(0.1, 6), &fewer, 5, higher));
+    assert!(!hopeless(&line(0.1, 6), &fewer, late, higher));
     fewer[4].1 = false;
-    assert!(hopeless(&line(0.1, 6), &fewer, 5, higher));
+    assert!(hopeless(&line(0.1, 6), &fewer, late, higher));
+}
+
+#[test]
+fn a_slow_start_is_not_given_up() {
+    let higher = Direction::HigherIsBetter;
+    // The others rise at once and stay at 0.20 to 0.24.
+    let flat = |top: f64| {
+        Curve(
+            (1..=30)
+                .map(|e| (e, top - 0.1 / f64::from(e as u32)))
+                .collect(),
+        )
+    };
+    let others: Vec<_> = (0..5)
+        .map(|i| (flat(0.2 + 0.01 * f64::from(i)), false))
+        .collect();
+    let until = |value: &dyn Fn(f64) -> f64, epochs: usize| {
+        Curve((1..=epochs).map(|e| (e, value(e as f64))).collect())
+    };
+    let patience = Patience {
+        after: 5,
+        epochs: 300,
+    };
+    // As much with each doubling: 0.27 in the end.
+    let slow = |e: f64| 0.11 + 0.02 * e.log2();
+    // Behind, and hardly rising any more.
+    let stuck = |e: f64| 0.15 - 0.1 / e;
+    for epochs in 6..40 {
+        assert!(!hopeless(&until(&slow, epochs), &others, patience, higher));
+    }
+    assert!(!hopeless(&until(&stuck, 5), &others, patience, higher));
+    assert!(hopeless(&until(&stuck, 20), &others, patience, higher));
 }

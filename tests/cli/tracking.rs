@@ -1,4 +1,4 @@
-//! Event files, as TensorBoard reads them.
+//! What TensorBoard and MLflow read of a run.
 #![cfg(unix)]
 
 use super::{Sandbox, program};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 /// epochs again.
 const LONG: &str = "--quiet train --config config.toml --output run --set training.epochs=60 \
                     --set training.patience=0 --set training.batch_size=2 \
-                    --set training.checkpoint_seconds=600";
+                    --set training.checkpoint_seconds=600 --set tracking.mlflow=\"mlruns\" \
+                    --set tracking.experiment=\"films\"";
 
 fn killed_after_three_epochs(sandbox: &Sandbox) {
     let mut child = Command::new(program())
@@ -37,28 +38,18 @@ fn event_files(sandbox: &Sandbox) -> usize {
     events.count()
 }
 
-#[test]
-fn a_resumed_run_is_one_curve() {
-    let sandbox = Sandbox::new();
-    killed_after_three_epochs(&sandbox);
-    sandbox.ok("--quiet train --resume run");
-    assert_eq!(event_files(&sandbox), 2);
-    let named = std::env::var_os("RECSYS_TENSORBOARD_PYTHON").map(PathBuf::from);
+/// Reads what was written as other programs do, by a script and the Python of
+/// a variable or of a folder in the user's cache.
+fn read_by(script: &str, variable: &str, venv: &str, folders: &[PathBuf]) {
+    let named = std::env::var_os(variable).map(PathBuf::from);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let usual = home
         .unwrap_or_default()
-        .join(".cache/recsys/tb-venv/bin/python");
+        .join(format!(".cache/recsys/{venv}/bin/python"));
     let python = named.unwrap_or(usual);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check_events.py");
-    let Ok(done) = Command::new(&python)
-        .arg(script)
-        .arg(sandbox.path("run"))
-        .output()
-    else {
-        eprintln!(
-            "skipped: no Python with tensorboard at {}",
-            python.display()
-        );
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script);
+    let Ok(done) = Command::new(&python).arg(script).args(folders).output() else {
+        eprintln!("skipped: no Python for this at {}", python.display());
         return;
     };
     assert!(
@@ -66,5 +57,37 @@ fn a_resumed_run_is_one_curve() {
         "{}{}",
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[test]
+fn a_resumed_run_is_one_curve() {
+    let sandbox = Sandbox::new();
+    killed_after_three_epochs(&sandbox);
+    sandbox.ok("--quiet train --resume run");
+    assert_eq!(event_files(&sandbox), 2);
+    let run = sandbox.path("run");
+    read_by(
+        "scripts/check_events.py",
+        "RECSYS_TENSORBOARD_PYTHON",
+        "tb-venv",
+        std::slice::from_ref(&run),
+    );
+    read_by(
+        "scripts/check_mlflow.py",
+        "RECSYS_MLFLOW_PYTHON",
+        "mlflow-venv",
+        &[run, sandbox.path("mlruns")],
+    );
+}
+
+#[test]
+fn an_experiment_without_a_store_is_an_error() {
+    let sandbox = Sandbox::new();
+    let error = sandbox
+        .fails("train --config config.toml --output run --set tracking.experiment=\"films\"");
+    assert!(
+        error.contains("`tracking.mlflow`, which is not set"),
+        "{error}"
     );
 }

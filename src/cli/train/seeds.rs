@@ -1,6 +1,6 @@
 //! `recsys train --seeds`: one config, several seeds, one folder of runs.
 
-use super::{Args, Format, How, interrupted, resume, start, train};
+use super::{Args, Format, How, interrupted, resume, settle_store, start, train};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output;
 use crate::cli::progress::Progress;
@@ -90,7 +90,8 @@ pub fn run(args: &Args, quiet: bool, interrupt: &Interrupt) -> Result<Option<u8>
 }
 
 fn begin(args: &Args, path: &Path, seeds: &Seeds) -> Result<(PathBuf, Group)> {
-    let config = Config::load(path, &args.set)?;
+    let mut config = Config::load(path, &args.set)?;
+    settle_store(&mut config)?;
     let folder = args.output.clone().unwrap_or_else(|| default_path(path));
     if folder.join(GROUP).is_file() {
         bail!(

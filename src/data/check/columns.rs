@@ -2,8 +2,9 @@
 
 use super::Data;
 use super::finding::{Draft, Example, Severity, many, percent};
+use crate::data::config::{DataConfig, FeaturesConfig};
 use crate::data::features::{FeatureColumn, FeatureTable, FeatureValues};
-use crate::data::read::{Count, Scan};
+use crate::data::read::{Count, Repeats, Scan};
 
 /// A column of which more is missing says little.
 const MOSTLY: f64 = 0.5;
@@ -53,6 +54,46 @@ pub fn empty_cells(seen: &Scan) -> Vec<Draft> {
         }
     };
     seen.empty.iter().map(draft).collect()
+}
+
+/// Ids with more than one row, unless the config says which one counts.
+pub fn repeated(config: &DataConfig, found: &[Repeats; 2]) -> Vec<Draft> {
+    let sides = ["user", "item"];
+    let configs = [&config.user_features, &config.item_features];
+    let draft = |((what, config), found): ((&str, _), &Repeats)| {
+        let config: &FeaturesConfig = Option::as_ref(config)?;
+        let count = found.same.count + found.other.count;
+        if count == 0 || config.duplicates.is_some() {
+            return None;
+        }
+        let severity = match found.other.count {
+            0 => Severity::Info,
+            _ => Severity::Warning,
+        };
+        let examples = found.other.first.iter().chain(&found.same.first);
+        let examples = examples.map(|(place, text)| Example {
+            file: Some(place.file.display().to_string()),
+            line: Some(place.line),
+            text: text.clone(),
+        });
+        Some(
+            Draft::new("repeated ids", severity, count, found.rows)
+                .says(format!(
+                    "{count} of {} rows of {what} features ({}) are of {what}s that had a row \
+                     before, {} of them with other values: the first row of each {what} counts",
+                    found.rows,
+                    percent(count, found.rows),
+                    found.other.count
+                ))
+                .examples(examples)
+                .mend(
+                    &format!("data.{what}_features"),
+                    "duplicates = \"first\" # or \"last\"",
+                ),
+        )
+    };
+    let all = sides.into_iter().zip(configs).zip(found);
+    all.filter_map(draft).collect()
 }
 
 /// Whether each entity has no value in a column.

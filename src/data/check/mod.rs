@@ -25,7 +25,7 @@ pub use finding::{CheckReport, Example, Finding, Mend, Severity};
 
 use crate::data::config::DataConfig;
 use crate::data::dataset::Dataset;
-use crate::data::read::{Scan, scan};
+use crate::data::read::{Scan, scan, scan_features};
 use crate::data::split::{Role, SplitConfig, UserRows, assign_roles};
 use crate::event::Observer;
 use crate::seed::Seed;
@@ -92,6 +92,9 @@ pub fn check(
     let seen = scan(config, base, wanted, observer)?;
     drafts.extend(columns::empty_cells(&seen));
     drafts.extend(ids::padded(&seen));
+    let (users, items) = (&dataset.users, &dataset.items);
+    let repeats = scan_features(config, base, users, items, observer)?;
+    drafts.extend(columns::repeated(config, &repeats));
     Ok(report(&data, drafts, &seen))
 }
 

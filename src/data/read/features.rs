@@ -1,18 +1,21 @@
 //! User and item feature files.
 
+mod columns;
+mod repeats;
+
+pub use repeats::{Repeats, repeats};
+
 use crate::data::clean::Malformed;
-use crate::data::config::{Column, FeatureSpec, FeatureType, FeaturesConfig};
+use crate::data::config::{Column, FeatureSpec, FeatureType, FeaturesConfig, KeptRow};
 use crate::data::features::{FeatureColumn, FeatureTable, FeatureValues};
 use crate::data::read::cell::Cell;
 use crate::data::read::schema::{Header, ITEM_NAMES, USER_NAMES};
 use crate::data::read::table::{Layout, RowSink, read_table};
 use crate::data::read::vocabulary::Vocabulary;
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
+use columns::{Wanted, choose};
 use std::collections::HashMap;
 use std::path::PathBuf;
-
-/// Title of a column that is given by its position.
-const TITLE: &str = "title";
 
 /// Which table it is: its config key and the usual names of its id column.
 #[derive(Clone, Copy)]
@@ -22,7 +25,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    fn key(self) -> &'static str {
+    pub fn key(self) -> &'static str {
         match self {
             Self::User => "data.user_features",
             Self::Item => "data.item_features",
@@ -43,7 +46,7 @@ pub struct Found {
     /// Entities of the data that have a row.
     pub matched: usize,
     pub malformed: usize,
-    /// Rows of an id that had one before; the first one counts.
+    /// Rows of an id that had one before.
     pub repeated: usize,
 }
 
@@ -59,17 +62,7 @@ pub fn read(
     malformed: Malformed,
     ids: &Vocabulary,
 ) -> Result<(FeatureTable, Found)> {
-    let layout = Layout {
-        format: config.format,
-        delimiter: config.delimiter.clone(),
-        header: config.header,
-        quote: config.quote,
-        escape: config.escape,
-        encoding: config.encoding,
-        columns_by_name: names_columns(config),
-        usual_names: vec![entity.usual()],
-        malformed,
-    };
+    let layout = layout(entity, config, malformed);
     let mut sink = FeatureSink {
         entity,
         config,
@@ -91,6 +84,20 @@ pub fn read(
     Ok((table, found))
 }
 
+fn layout(entity: Entity, config: &FeaturesConfig, malformed: Malformed) -> Layout {
+    Layout {
+        format: config.format,
+        delimiter: config.delimiter.clone(),
+        header: config.header,
+        quote: config.quote,
+        escape: config.escape,
+        encoding: config.encoding,
+        columns_by_name: names_columns(config),
+        usual_names: vec![entity.usual()],
+        malformed,
+    }
+}
+
 fn names_columns(config: &FeaturesConfig) -> bool {
     let by_name = |c: &Column| matches!(c, Column::Name(n) if !n.is_empty());
     let without_position = |spec: &FeatureSpec| match spec {
@@ -98,14 +105,6 @@ fn names_columns(config: &FeaturesConfig) -> bool {
         FeatureSpec::Column(c) => c.column.as_ref().is_none_or(by_name),
     };
     config.id.as_ref().is_some_and(by_name) || config.columns.values().any(without_position)
-}
-
-/// A column to read: its name, type, place and list separator.
-struct Wanted {
-    name: String,
-    kind: FeatureType,
-    column: usize,
-    separator: String,
 }
 
 struct FeatureSink<'a> {
@@ -118,117 +117,13 @@ struct FeatureSink<'a> {
     found: Found,
 }
 
-impl FeatureSink<'_> {
-    fn wanted(&mut self, header: &Header) -> Result<Vec<Wanted>> {
-        let key = self.entity.key();
-        let mut wanted = if self.config.columns.is_empty() {
-            typed_by_header(header, self.entity.usual())?
-        } else {
-            self.configured(header)?
-        };
-        self.title = match &self.config.title {
-            None => None,
-            Some(Column::Name(name)) if name.is_empty() => None,
-            Some(Column::Name(name)) if wanted.iter().any(|w| &w.name == name) => {
-                Some(name.clone())
-            }
-            Some(column) => {
-                let name = match column {
-                    Column::Name(name) => name.clone(),
-                    Column::Position(_) => TITLE.into(),
-                };
-                if let Some(i) = header.find(&format!("{key}.title"), column)? {
-                    wanted.retain(|w| w.name != name);
-                    wanted.push(Wanted {
-                        name: name.clone(),
-                        kind: FeatureType::Text,
-                        column: i,
-                        separator: String::new(),
-                    });
-                }
-                Some(name)
-            }
-        };
-        ensure!(
-            !wanted.is_empty(),
-            "{key}.columns names no column to read from {}{}",
-            header.path.display(),
-            header
-                .names
-                .as_ref()
-                .map_or_else(String::new, |n| format!(" (its columns: {})", n.join(", ")))
-        );
-        Ok(wanted)
-    }
-
-    fn configured(&self, header: &Header) -> Result<Vec<Wanted>> {
-        let separator = if header.types.is_some() { " " } else { "|" };
-        let mut wanted = Vec::new();
-        for (name, spec) in &self.config.columns {
-            let key = format!("{}.columns.{name}", self.entity.key());
-            let own = Column::Name(name.clone());
-            let (kind, column, given) = match spec {
-                FeatureSpec::Type(kind) => (*kind, &own, None),
-                FeatureSpec::Column(c) => (
-                    c.kind,
-                    c.column.as_ref().unwrap_or(&own),
-                    c.separator.as_ref(),
-                ),
-            };
-            ensure!(
-                given.is_none_or(|s| !s.is_empty()),
-                "{key}.separator must not be empty"
-            );
-            if let Some(column) = header.find(&key, column)? {
-                wanted.push(Wanted {
-                    name: name.clone(),
-                    kind,
-                    column,
-                    separator: given.map_or(separator, String::as_str).to_string(),
-                });
-            }
-        }
-        Ok(wanted)
-    }
-}
-
-/// RecBole's header says what each column is; other files have none to say.
-fn typed_by_header(header: &Header, id_names: &[&str]) -> Result<Vec<Wanted>> {
-    let (Some(names), Some(types)) = (&header.names, &header.types) else {
-        return Ok(Vec::new());
-    };
-    let id = header.find_or_guess("id", None, id_names)?;
-    let mut wanted = Vec::new();
-    for (column, (name, kind)) in names.iter().zip(types).enumerate() {
-        let kind = match kind.as_str() {
-            _ if Some(column) == id => continue,
-            "token" => FeatureType::Categorical,
-            "token_seq" => FeatureType::List,
-            "float" => FeatureType::Numeric,
-            other => bail!(
-                "{}: column `{name}` has type `{other}`; name the columns to read in `columns`",
-                header.path.display()
-            ),
-        };
-        wanted.push(Wanted {
-            name: name.clone(),
-            kind,
-            column,
-            separator: " ".into(),
-        });
-    }
-    Ok(wanted)
-}
-
 impl RowSink for FeatureSink<'_> {
     fn begin(&mut self, header: &Header) -> Result<Vec<usize>> {
-        let key = format!("{}.id", self.entity.key());
-        let id = header.require(&key, self.config.id.as_ref(), self.entity.usual(), 0)?;
-        let wanted = self.wanted(header)?;
-        let mut indices = vec![id];
-        indices.extend(wanted.iter().map(|w| w.column));
+        let chosen = choose(self.entity, self.config, header)?;
+        let indices = chosen.indices();
+        self.title = chosen.title;
         if self.columns.is_empty() {
-            let len = self.ids.len();
+            let (wanted, len) = (chosen.wanted, self.ids.len());
             self.columns = wanted.into_iter().map(|w| Builder::new(w, len)).collect();
         }
         Ok(indices)
@@ -242,7 +137,10 @@ impl RowSink for FeatureSink<'_> {
         };
         if std::mem::replace(&mut self.seen[code], true) {
             self.found.repeated += 1;
-            return Ok(Ok(()));
+            if self.config.duplicates != Some(KeptRow::Last) {
+                return Ok(Ok(()));
+            }
+            self.columns.iter_mut().for_each(|c| c.clear(code));
         }
         for (builder, cell) in self.columns.iter_mut().zip(&cells[1..]) {
             if let Err(what) = builder.set(code, *cell) {
@@ -281,6 +179,16 @@ impl Builder {
             separator: wanted.separator,
             labels: HashMap::new(),
             values,
+        }
+    }
+
+    /// Forgets the value of an entity.
+    fn clear(&mut self, code: usize) {
+        match &mut self.values {
+            FeatureValues::Categorical { codes, .. } => codes[code] = None,
+            FeatureValues::Numeric(values) => values[code] = f32::NAN,
+            FeatureValues::List { codes, .. } => codes[code].clear(),
+            FeatureValues::Text(values) => values[code].clear(),
         }
     }
 

@@ -261,11 +261,11 @@ mod tests {
             dir.path(),
             vec![
                 Column::new("user_id".into(), [1i64]),
-                Column::new("sku".into(), [1i64]),
+                Column::new("ware".into(), [1i64]),
             ],
         );
         let error = format!("{:#}", read(dir.path(), "path = 'l.parquet'").unwrap_err());
-        assert!(error.contains("user_id, sku"), "{error}");
+        assert!(error.contains("user_id, ware"), "{error}");
         std::fs::write(dir.path().join("l.parquet"), "no").unwrap();
         let error = format!("{:#}", read(dir.path(), "path = 'l.parquet'").unwrap_err());
         assert!(error.contains("l.parquet"), "{error}");

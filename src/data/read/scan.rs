@@ -1,14 +1,16 @@
 //! A second look at the input as it is written: what reading passes over, and
 //! where in the files rows stand.
 
-use crate::data::config::DataConfig;
+use crate::data::config::{DataConfig, FeaturesConfig};
 use crate::data::dataset::Part;
 use crate::data::read::Inputs;
 use crate::data::read::cell::{Cell, TimeReader};
+use crate::data::read::features::{self, Entity, Repeats};
 use crate::data::read::schema::Header;
 use crate::data::read::source::{Slots, Source};
 use crate::data::read::table::{RowSink, read_table};
 use crate::event::{Event, Observer};
+use crate::ids::IdMap;
 use anyhow::Result;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -45,7 +47,7 @@ pub struct Count {
 }
 
 impl Count {
-    fn add(&mut self, place: impl Fn() -> Place, text: &str) {
+    pub(super) fn add(&mut self, place: impl Fn() -> Place, text: &str) {
         self.count += 1;
         if self.first.len() < MOST_PLACES {
             self.first.push((place(), text.to_string()));
@@ -106,6 +108,34 @@ pub fn scan(
         }
     }
     Ok(scan)
+}
+
+/// Ids with more than one row in the files of user and of item features.
+///
+/// # Errors
+/// As [`super::read`].
+pub fn scan_features(
+    config: &DataConfig,
+    base: &Path,
+    users: &IdMap,
+    items: &IdMap,
+    observer: &mut dyn Observer,
+) -> Result<[Repeats; 2]> {
+    let inputs = Inputs::find(config, base)?;
+    let mut look = |entity, features: &Option<FeaturesConfig>, files: &[PathBuf], ids: &IdMap| {
+        let Some(features) = features else {
+            return Ok(Repeats::default());
+        };
+        for file in files {
+            observer.on(&Event::Stage(format!("looking at {}", file.display())));
+        }
+        features::repeats(entity, features, files, config.clean.malformed, ids)
+    };
+    let (of_users, of_items) = (&config.user_features, &config.item_features);
+    Ok([
+        look(Entity::User, of_users, &inputs.user_features, users)?,
+        look(Entity::Item, of_items, &inputs.item_features, items)?,
+    ])
 }
 
 struct ScanSink<'a> {
@@ -220,7 +250,7 @@ impl ScanSink<'_> {
 }
 
 /// An id as the id map has it.
-fn id_of(cell: Cell<'_>, prefix: Option<&str>) -> Option<String> {
+pub(super) fn id_of(cell: Cell<'_>, prefix: Option<&str>) -> Option<String> {
     let mut scratch = String::new();
     let id = cell.id(&mut scratch)?;
     Some(format!("{}{id}", prefix.unwrap_or_default()))

@@ -17,8 +17,18 @@ pub struct Header {
 }
 
 /// Usual names, compared without case and signs: `userId`, `USER_ID`.
-pub const USER_NAMES: &[&str] = &["userid", "user", "uid"];
-pub const ITEM_NAMES: &[&str] = &["itemid", "item", "iid", "movieid", "productid"];
+pub const USER_NAMES: &[&str] = &["userid", "user", "uid", "customerid", "visitorid"];
+pub const ITEM_NAMES: &[&str] = &[
+    "itemid",
+    "item",
+    "iid",
+    "movieid",
+    "productid",
+    "articleid",
+    "bookid",
+    "asin",
+    "sku",
+];
 pub const RATING_NAMES: &[&str] = &["rating"];
 pub const TIMESTAMP_NAMES: &[&str] = &["timestamp"];
 

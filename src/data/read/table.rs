@@ -117,6 +117,13 @@ pub fn read_table(path: &Path, layout: &Layout, sink: &mut dyn RowSink) -> Resul
     table.bad.finish()
 }
 
+/// Whether a line without usual names is more likely a header than data, which
+/// nearly always have a number somewhere.
+fn may_be_header(fields: &[&str], format: Option<Format>) -> bool {
+    let number = |field: &&str| field.contains(|c: char| c.is_ascii_digit());
+    format != Some(Format::Pairs) && fields.len() > 1 && !fields.iter().any(number)
+}
+
 fn guess_format(path: &Path) -> Result<Option<Format>> {
     Ok(match files::extension(path).as_str() {
         "parquet" | "pq" => Some(Format::Parquet),
@@ -218,7 +225,8 @@ impl<'a> Delimited<'a> {
 
     /// Reads the first line; the columns that `sink` wants.
     fn begin(&mut self, sink: &mut dyn RowSink) -> Result<Vec<usize>> {
-        let (path, layout, records) = (self.path, self.layout, &mut self.records);
+        let (path, layout, format) = (self.path, self.layout, self.layout.format);
+        let records = &mut self.records;
         let Some(first) = records.advance()? else {
             bail!("{} is empty", path.display());
         };
@@ -231,6 +239,14 @@ impl<'a> Delimited<'a> {
                 || layout.columns_by_name
                 || looks_like_header(&fields, &layout.usual_names)
         });
+        ensure!(
+            has_header || layout.header.is_some() || !may_be_header(&fields, format),
+            "{}: is its first line ({}) a header? It has no number and no usual name: name the \
+             columns of the user and the item (user = ..., item = ...), or set header = false \
+             where that line is data, too",
+            path.display(),
+            fields.join(", ")
+        );
         let header = if has_header {
             Header::named(path, &fields, self.recbole)
         } else {

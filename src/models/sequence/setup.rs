@@ -8,7 +8,7 @@ use crate::model::ModelSpec;
 use crate::models::params::{self, Parameter};
 use crate::tape::Updates;
 use crate::training::TrainingConfig;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -135,29 +135,15 @@ pub fn defaults<P: Default + Serialize>() -> toml::Table {
 /// # Errors
 /// A parameter that there is not, or whose value is not valid.
 pub fn build<P>(
-    table: toml::Table,
+    mut table: toml::Table,
     check: fn(&P, &Setup) -> Result<()>,
     body: fn(&P, &Setup, &mut Layout) -> Box<dyn Body>,
 ) -> Result<Box<dyn ModelSpec>>
 where
     P: Default + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let known = defaults::<P>();
-    let names: Vec<_> = known.keys().map(String::as_str).collect();
-    for key in table.keys() {
-        if !known.contains_key(key) {
-            bail!(
-                "unknown parameter `{key}`{} (there are: {})",
-                crate::suggest::did_you_mean(key, &names),
-                names.join(", ")
-            );
-        }
-    }
-    let shared = params::defaults::<Setup>();
-    let (shared, own) = table
-        .into_iter()
-        .partition(|(key, _)| shared.contains_key(key));
-    let (setup, own): (Setup, P) = (params::parse(shared)?, params::parse(own)?);
+    let setup: Setup = params::take(&mut table, &defaults::<P>())?;
+    let own: P = params::parse(table)?;
     setup.validate()?;
     check(&own, &setup)?;
     Ok(Box::new(Spec {

@@ -1,6 +1,6 @@
 //! The sections that draw the analysis.
 
-use super::page::Page;
+use super::sections::Sections;
 use super::{card, examples, exposure, map, muted};
 use crate::report::Report;
 use crate::report::analysis::{Analysis, DataShape, Grouping};
@@ -11,7 +11,7 @@ use crate::report::content::{self, count};
 pub const NO_LISTS: &str =
     "No metric of ranked lists was asked for, so there are no lists to look into.";
 
-pub fn sections(page: &mut Page, report: &Report) {
+pub fn sections(page: &mut Sections, report: &Report) {
     let Some(analysis) = &report.analysis else {
         return;
     };
@@ -47,7 +47,7 @@ pub fn names(analysis: &Analysis) -> Vec<(usize, &str)> {
     models.enumerate().collect()
 }
 
-fn learning(page: &mut Page, report: &Report, analysis: &Analysis) {
+fn learning(page: &mut Sections, report: &Report, analysis: &Analysis) {
     page.section("learning", "Learning curves");
     let curves = &analysis.curves;
     if curves.loss.is_empty() {
@@ -88,7 +88,7 @@ fn learning(page: &mut Page, report: &Report, analysis: &Analysis) {
     page.add("</div>");
 }
 
-fn cutoffs(page: &mut Page, analysis: &Analysis) {
+fn cutoffs(page: &mut Sections, analysis: &Analysis) {
     page.section("cutoffs", "By length of list");
     if analysis.cutoffs.is_empty() {
         page.add(&muted(NO_LISTS));
@@ -129,7 +129,7 @@ fn cutoffs(page: &mut Page, analysis: &Analysis) {
 }
 
 fn groups(
-    page: &mut Page,
+    page: &mut Sections,
     analysis: &Analysis,
     anchor: &'static str,
     heading: &'static str,

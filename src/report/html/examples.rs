@@ -2,12 +2,12 @@
 
 use super::analysis::NO_LISTS;
 use super::muted;
-use super::page::Page;
+use super::sections::Sections;
 use crate::page::escaped;
 use crate::report::analysis::{Analysis, Example};
 use crate::report::content::{count, figure};
 
-pub fn examples(page: &mut Page, analysis: &Analysis) {
+pub fn examples(page: &mut Sections, analysis: &Analysis) {
     page.section("examples", "Ten users");
     if analysis.examples.is_empty() {
         page.add(&muted(NO_LISTS));

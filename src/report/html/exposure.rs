@@ -1,13 +1,13 @@
 //! What is recommended: the popular, the long tail, and at what cost.
 
 use super::analysis::{NO_LISTS, linear, names};
-use super::page::Page;
+use super::sections::Sections;
 use super::{card, muted, table};
 use crate::report::analysis::{Analysis, Exposed, Exposures};
 use crate::report::chart::{Axis, COLORS, Form, Line, Lines, Points, Scatter, legend};
 use crate::report::content::{self, count, figure};
 
-pub fn long_tail(page: &mut Page, analysis: &Analysis) {
+pub fn long_tail(page: &mut Sections, analysis: &Analysis) {
     page.section("long-tail", "Popular items and the long tail");
     let Some(exposure) = &analysis.exposure else {
         page.add(&muted(NO_LISTS));
@@ -100,7 +100,7 @@ fn shown(analysis: &Analysis, exposure: &Exposures) -> String {
     chart.draw() + &muted(&text)
 }
 
-pub fn trade_off(page: &mut Page, analysis: &Analysis) {
+pub fn trade_off(page: &mut Sections, analysis: &Analysis) {
     page.section("trade-off", "Accuracy against coverage and novelty");
     let (Some(exposure), Some(metric)) = (&analysis.exposure, &analysis.metric) else {
         page.add(&muted(NO_LISTS));

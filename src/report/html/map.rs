@@ -1,13 +1,13 @@
 //! The map of the items, which the page's script colors.
 
 use super::muted;
-use super::page::Page;
+use super::sections::Sections;
 use crate::page::escaped;
 use crate::report::analysis::{Analysis, Coloring, ItemMap};
 use crate::report::chart::map;
 use crate::report::content::count;
 
-pub fn item_map(page: &mut Page, analysis: &Analysis) {
+pub fn item_map(page: &mut Sections, analysis: &Analysis) {
     page.section("map", "Map of the items");
     let Some(items) = &analysis.map else {
         page.add(&muted(

@@ -1,42 +1,38 @@
 //! The report as one page: no other file, no network, nothing to install.
-//!
-//! The page is well-formed XML, too, so that tests and tools can read it.
 
 mod analysis;
 mod examples;
 mod exposure;
 mod map;
-mod page;
+mod sections;
 
 use super::Report;
 use super::content::{self, Table};
 use super::verdict::Standing;
-use crate::page::escaped;
-use page::Page;
+use crate::page::{self, Page, escaped, muted};
+use sections::Sections;
 
-const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// The whole page.
 pub fn html(report: &Report) -> String {
-    let mut page = Page::default();
-    metrics(&mut page, report);
-    analysis::sections(&mut page, report);
-    data(&mut page, report);
-    let title = escaped(&content::title(report));
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header>\n<h1>{title}</h1>\n{}</header>\n<nav aria-label=\"Sections\"><ul>{}</ul></nav>\n\
-         <main>\n{}<footer>Written by recsys {}. This file loads nothing.</footer>\n</main>\n\
-         <div id=\"tip\" role=\"status\" hidden=\"hidden\"></div>\n<script>\n{SCRIPT}</script>\n\
-         </body>\n</html>\n",
-        verdict(report),
-        page.links(),
-        page.sections(),
-        escaped(&report.provenance.version),
-    )
+    let mut sections = Sections::default();
+    metrics(&mut sections, report);
+    analysis::sections(&mut sections, report);
+    data(&mut sections, report);
+    Page {
+        title: &content::title(report),
+        lead: &verdict(report),
+        nav: &format!(
+            "<nav aria-label=\"Sections\"><ul>{}</ul></nav>\n",
+            sections.links()
+        ),
+        main: &sections.html(),
+        end: &format!(
+            "<div id=\"tip\" role=\"status\" hidden=\"hidden\"></div>\n<script>\n{SCRIPT}</script>\n"
+        ),
+    }
+    .html()
 }
 
 fn verdict(report: &Report) -> String {
@@ -56,7 +52,7 @@ fn verdict(report: &Report) -> String {
     )
 }
 
-fn metrics(page: &mut Page, report: &Report) {
+fn metrics(page: &mut Sections, report: &Report) {
     page.section("metrics", "Metrics");
     for part in report.metrics.keys().rev() {
         page.add(&table(&content::metrics(report, *part), "numbers own"));
@@ -74,7 +70,7 @@ fn metrics(page: &mut Page, report: &Report) {
     ));
 }
 
-fn data(page: &mut Page, report: &Report) {
+fn data(page: &mut Sections, report: &Report) {
     page.section("data", "Data");
     page.add("<div class=\"cards\">");
     page.add(&card("", &table(&content::data(report), "numbers")));
@@ -92,22 +88,8 @@ fn data(page: &mut Page, report: &Report) {
     page.add(&table(&content::provenance(report), "facts"));
 }
 
-/// A table that scrolls by itself where the screen is narrow.
 fn table(table: &Table, class: &str) -> String {
-    let cell = |text: &String| format!("<td>{}</td>", escaped(text));
-    let row = |row: &Vec<String>| {
-        let cells: String = row.iter().map(cell).collect();
-        format!("<tr>{cells}</tr>\n")
-    };
-    let head = table.head.iter();
-    let head: String = head
-        .map(|h| format!("<th scope=\"col\">{}</th>", escaped(h)))
-        .collect();
-    let rows: String = table.rows.iter().map(row).collect();
-    format!(
-        "<div class=\"scroll\"><table class=\"{class}\"><thead><tr>{head}</tr></thead>\n\
-         <tbody>\n{rows}</tbody></table></div>\n"
-    )
+    page::table(std::iter::once(&table.head).chain(&table.rows), class, &[])
 }
 
 /// Something on a surface of its own; the title may be empty.
@@ -117,8 +99,4 @@ fn card(title: &str, content: &str) -> String {
         title => format!("<h3>{}</h3>", escaped(title)),
     };
     format!("<div class=\"card\">{heading}{content}</div>\n")
-}
-
-fn muted(text: &str) -> String {
-    format!("<p class=\"muted\">{}</p>\n", escaped(text))
 }

@@ -237,6 +237,52 @@ fn columns_that_say_nothing_and_cells_that_are_empty() {
 }
 
 #[test]
+fn repeated_ids_of_features_are_told_with_their_lines() {
+    let items: String = (0..20).fold("item,genre,year\n".into(), |t, i| {
+        t + &format!("{i},g{},{}\n", i % 3, 1950 + i)
+    });
+    // Line 22 says what line 5 says, line 23 something else than line 2; 99 is
+    // no item of the data.
+    let more = "3, g0 ,1953\n0,g1,1950\n99,g1,1950\n99,g2,1950\n";
+    let features = "[data.item_features]\npath = [\"items.csv\", \"more.csv\"]\n\
+                    columns = { genre = \"categorical\", year = \"numeric\" }\n";
+    let files = [
+        ("log.csv", &*log()),
+        ("items.csv", &(items + more)),
+        ("more.csv", "item,genre,year\n1,g1,\n"),
+    ];
+    let planted = Planted::new(&format!("{CONFIG}{features}"), &files);
+    let found = planted.find_and_mend("repeated ids");
+    assert_eq!(
+        (found.severity, found.count, found.of),
+        (Severity::Warning, 3, 23)
+    );
+    assert!(
+        found.message.contains("2 of them with other values"),
+        "{}",
+        found.message
+    );
+    let texts: Vec<_> = found.examples.iter().map(|e| e.text.as_str()).collect();
+    assert_eq!(lines(&found), [23, 2, 22]);
+    assert_eq!(texts[0], "item 0, unlike line 2");
+    assert!(
+        texts[1].starts_with("item 1, unlike ") && texts[1].ends_with("items.csv:3"),
+        "{texts:?}"
+    );
+    assert_eq!(texts[2], "item 3, as in line 5");
+    // Equal rows alone are harmless.
+    let files = [
+        ("log.csv", &*log()),
+        ("items.csv", "item,genre\n0,a\n1,b\n0,a\n"),
+    ];
+    let features = features
+        .replace(", \"more.csv\"", "")
+        .replace(", year = \"numeric\"", "");
+    let harmless = Planted::new(&format!("{CONFIG}{features}"), &files).find("repeated ids");
+    assert_eq!((harmless.severity, harmless.count), (Severity::Info, 1));
+}
+
+#[test]
 fn a_split_that_cannot_be_made_is_a_finding() {
     let toml = "[data]\npath = \"log.csv\"\n[split]\nkind = \"given\"\n";
     let found = Planted::new(toml, &[("log.csv", &log())]).find("split");

@@ -306,6 +306,51 @@ fn features_by_name() {
 }
 
 #[test]
+fn of_rows_with_one_id_the_config_says_which_counts() {
+    let read = |duplicates: &str| {
+        let (d, warnings) = try_read(
+            &[
+                ("l.csv", b"user,item\n1,a\n2,b\n"),
+                (
+                    "i.csv",
+                    b"item,price,tags,kind,text\na,1,x|y,p,t\nb,2,z,q,u\na,,w,,\n",
+                ),
+            ],
+            &format!(
+                "path = 'l.csv'\n[item_features]\npath = 'i.csv'\n{duplicates}\n\
+                 columns = {{ price = 'numeric', tags = 'list', kind = 'categorical', text = 'text' }}"
+            ),
+        )
+        .unwrap();
+        let table = d.item_features.unwrap();
+        let shown = |name: &str| match &table.column(name).unwrap().values {
+            FeatureValues::Numeric(values) => values[0].to_string(),
+            FeatureValues::Text(values) => values[0].clone(),
+            FeatureValues::Categorical { labels, codes } => {
+                codes[0].map_or(String::new(), |c| labels[c as usize].clone())
+            }
+            FeatureValues::List { labels, codes } => {
+                let names = codes[0].iter().map(|&c| labels[c as usize].clone());
+                names.collect::<Vec<_>>().join("+")
+            }
+        };
+        let values = ["price", "tags", "kind", "text"].map(shown).join(" ");
+        (values, warnings.join(" "))
+    };
+    let (values, warnings) = read("");
+    assert_eq!(values, "1 x+y p t");
+    assert!(
+        warnings.contains("its first row counts (data.item_features.duplicates"),
+        "{warnings}"
+    );
+    assert_eq!(
+        read("duplicates = 'first'"),
+        ("1 x+y p t".into(), "".into())
+    );
+    assert_eq!(read("duplicates = 'last'"), ("NaN w  ".into(), "".into()));
+}
+
+#[test]
 fn the_hash_follows_content_and_config() {
     let a = read_files(&[("l.csv", b"user,item\n1,a\n")], "path = 'l.csv'");
     let b = read_files(&[("l.csv", b"user,item\n1,a\n")], "path = 'l.csv'");

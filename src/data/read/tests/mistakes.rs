@@ -161,3 +161,18 @@ fn a_truncated_gzip_file_is_an_error() {
     );
     says(&error, &["cannot read", "l.csv.gz"]);
 }
+
+#[test]
+fn a_first_line_without_numbers_is_not_taken_for_data_unasked() {
+    let text = b"Invoice,StockCode,Quantity\n536,A1,2\n537,B1,1\n";
+    let read = |more: &str| try_read(&[("l.csv", text)], &format!("path = 'l.csv'\n{more}"));
+    let error = format!("{:#}", read("user = 1\nitem = 2").unwrap_err());
+    assert!(
+        error.contains("is its first line (Invoice, StockCode, Quantity) a header?"),
+        "{error}"
+    );
+    let rows = |more: &str| read(more).unwrap().0.log.len();
+    assert_eq!(rows("user = 'Invoice'\nitem = 'StockCode'"), 2);
+    assert_eq!(rows("header = true\nuser = 1\nitem = 2"), 2);
+    assert_eq!(rows("header = false"), 3);
+}

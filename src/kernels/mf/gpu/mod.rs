@@ -8,6 +8,7 @@
 
 mod draw;
 mod forward;
+mod sizes;
 mod update;
 
 use super::{Goal, Settings};
@@ -22,6 +23,7 @@ use burn::tensor::Device;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 use forward::{LossNumbersLaunch, Objective, Plan, SizesLaunch};
+use sizes::{batch_len, columns, cube_count, kept, losses_len, objective, values_len};
 use std::ops::Range;
 use update::{BatchSizesLaunch, SideRowsLaunch};
 
@@ -353,50 +355,5 @@ impl DeviceFactors {
             .read_one(handle.clone())
             .map_err(|e| anyhow!("cannot read from the device: {e}"))?;
         Ok(f32::from_bytes(&bytes).to_vec())
-    }
-}
-
-/// `None` for a loss that the kernels do not know.
-fn objective(goal: Goal) -> Option<Objective> {
-    Some(match goal {
-        Goal::Mse => Objective::Mse,
-        Goal::Bce { .. } => Objective::Bce,
-        Goal::Bpr => Objective::Bpr,
-        Goal::Softmax { .. } => Objective::Softmax,
-        Goal::Ccl { .. } => return None,
-    })
-}
-
-fn kept(settings: &Settings, shape: &Shape) -> usize {
-    if settings.hardest_negative {
-        shape.width.min(2)
-    } else {
-        shape.width
-    }
-}
-
-fn columns(settings: &Settings, shape: &Shape) -> usize {
-    shape.dim + usize::from(settings.rows.bias.is_some())
-}
-
-fn batch_len(capacity: usize, kept: usize) -> usize {
-    2 * capacity * (1 + kept)
-}
-
-fn values_len(capacity: usize, kept: usize, columns: usize) -> usize {
-    capacity * (kept + 1 + 2 * columns)
-}
-
-fn losses_len() -> usize {
-    KEPT_LOSSES as usize * UNITS
-}
-
-/// Cubes in as many dimensions as it takes.
-fn cube_count(cubes: usize) -> CubeCount {
-    const MOST: usize = 65_535;
-    if cubes <= MOST {
-        CubeCount::Static(cubes as u32, 1, 1)
-    } else {
-        CubeCount::Static(MOST as u32, cubes.div_ceil(MOST) as u32, 1)
     }
 }

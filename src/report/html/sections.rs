@@ -2,15 +2,15 @@
 
 use crate::page::escaped;
 
-/// A page under way.
+/// The sections of a page under way.
 #[derive(Default)]
-pub struct Page {
+pub struct Sections {
     /// Anchor and heading.
     sections: Vec<(&'static str, &'static str)>,
     body: String,
 }
 
-impl Page {
+impl Sections {
     /// Begins a section.
     pub fn section(&mut self, anchor: &'static str, heading: &'static str) {
         if !self.sections.is_empty() {
@@ -32,7 +32,7 @@ impl Page {
         self.sections.iter().map(link).collect()
     }
 
-    pub fn sections(&self) -> String {
+    pub fn html(&self) -> String {
         let end = if self.sections.is_empty() {
             ""
         } else {
