@@ -2,7 +2,7 @@
 
 use recsys::data::Interactions;
 use recsys::device::{self, Adapter, DeviceChoice};
-use recsys::event::Silent;
+use recsys::event::{Observer, Silent};
 use recsys::ids::UserIdx;
 use recsys::model::{FitContext, ModelData, Query, Recommender};
 use recsys::models;
@@ -27,34 +27,47 @@ fn train() -> Interactions {
     log
 }
 
-/// Scores of three users, one of them new, and the losses of the epochs.
-fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec<f64>)> {
+/// A model, by name and parameters, trained on a device; the sink holds its
+/// losses.
+pub fn fit(
+    choice: DeviceChoice,
+    (name, params): (&str, &str),
+    train: &Interactions,
+    training: &str,
+    sink: &mut MemorySink,
+    observer: &mut dyn Observer,
+) -> anyhow::Result<Box<dyn Recommender>> {
     let resolved = device::resolve(choice)?;
-    let train = train();
-    // Adam divides by the root of squared gradients, which blows the rounding
-    // of the smallest ones up to whole steps; a larger epsilon keeps it small.
-    let training: TrainingConfig = toml::from_str(&format!(
-        "epochs = 3\nbatch_size = 64\nlearning_rate = 0.05\nepsilon = 1e-3\nnegatives = 2\nupdates = \"{updates}\""
-    ))?;
-    let mut sink = MemorySink::default();
+    let training: TrainingConfig = toml::from_str(training)?;
     let context = FitContext {
         data: ModelData {
-            train: &train,
+            train,
             user_features: None,
             item_features: None,
         },
         training: &training,
         device: &resolved.device,
         seed: Seed(5),
-        observer: &mut Silent,
+        observer,
         validate: None,
-        checkpoints: &mut sink,
+        checkpoints: sink,
     };
-    let spec = models::build(
+    Ok(models::build(name, params.parse()?)?.fit(context)?.model)
+}
+
+/// Scores of three users, one of them new, and the losses of the epochs.
+fn outcome(choice: DeviceChoice, updates: &str) -> anyhow::Result<(Vec<f32>, Vec<f64>)> {
+    // Adam divides by the root of squared gradients, which blows the rounding
+    // of the smallest ones up to whole steps; a larger epsilon keeps it small.
+    let training = format!(
+        "epochs = 3\nbatch_size = 64\nlearning_rate = 0.05\nepsilon = 1e-3\nnegatives = 2\nupdates = \"{updates}\""
+    );
+    let model = (
         "mf",
-        "embedding_dim = 8\nbiases = true\ninit_deviation = 0.1".parse()?,
-    )?;
-    let model = spec.fit(context)?.model;
+        "embedding_dim = 8\nbiases = true\ninit_deviation = 0.1",
+    );
+    let mut sink = MemorySink::default();
+    let model = fit(choice, model, &train(), &training, &mut sink, &mut Silent)?;
     let history = [1, 4];
     let queries = [
         Query {

@@ -2,15 +2,14 @@
 //! former run on `cpu` and on whatever adapter wgpu finds, the latter on
 //! `ndarray`.
 
+use crate::devices;
 use anyhow::Result;
 use recsys::data::Interactions;
 use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::event::Silent;
-use recsys::model::{FitContext, ModelData};
-use recsys::models;
 use recsys::seed::Seed;
 use recsys::tensors::Values;
-use recsys::training::{MemorySink, TrainingConfig};
+use recsys::training::MemorySink;
 
 /// 37 users and 23 items with ratings, drawn at random.
 pub fn train() -> Interactions {
@@ -45,25 +44,16 @@ fn outcome(choice: DeviceChoice, model: &str, params: &str, training: &str) -> O
 }
 
 pub fn fit(choice: DeviceChoice, model: &str, params: &str, training: &str) -> Result<Outcome> {
-    let resolved = device::resolve(choice)?;
-    let train = train();
-    let training: TrainingConfig = toml::from_str(training)?;
     let mut sink = MemorySink::default();
-    let context = FitContext {
-        data: ModelData {
-            train: &train,
-            user_features: None,
-            item_features: None,
-        },
-        training: &training,
-        device: &resolved.device,
-        seed: Seed(5),
-        observer: &mut Silent,
-        validate: None,
-        checkpoints: &mut sink,
-    };
-    let spec = models::build(model, params.parse()?)?;
-    let weights = spec.fit(context)?.model.weights()?;
+    let model = devices::fit(
+        choice,
+        (model, params),
+        &train(),
+        training,
+        &mut sink,
+        &mut Silent,
+    )?;
+    let weights = model.weights()?;
     let weights = weights.tensors.into_iter().map(|(name, t)| match t.values {
         Values::F32(values) => (name, values),
         other => panic!("{name}: {other:?}"),

@@ -34,8 +34,8 @@ fn train() -> Interactions {
 }
 
 /// Asks to stop after a number of steps.
-struct StopAfter {
-    left: usize,
+pub struct StopAfter {
+    pub left: usize,
 }
 
 impl Observer for StopAfter {

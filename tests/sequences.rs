@@ -1,18 +1,19 @@
 //! Models of sequences, which kernels train on the host and operations on
 //! tensors elsewhere: both are the same model.
 
+use crate::devices;
+use crate::resume::StopAfter;
 use recsys::data::Interactions;
-use recsys::device::{self, DeviceChoice};
-use recsys::event::{Event, Observer, Silent};
-use recsys::model::{FitContext, ModelData, Query};
-use recsys::models;
+use recsys::device::DeviceChoice;
+use recsys::event::{Observer, Silent};
+use recsys::model::Query;
 use recsys::seed::Seed;
 use recsys::tensors::{NamedTensors, Values};
-use recsys::training::{MemorySink, TrainingConfig};
+use recsys::training::MemorySink;
 use std::collections::BTreeMap;
 
 #[cfg(feature = "wgpu")]
-const WGPU: DeviceChoice = DeviceChoice::Wgpu(device::Adapter::Any);
+const WGPU: DeviceChoice = DeviceChoice::Wgpu(recsys::device::Adapter::Any);
 
 const ITEMS: usize = 30;
 
@@ -67,23 +68,6 @@ fn train() -> Interactions {
     log
 }
 
-/// Asks to stop after a number of steps.
-struct StopAfter {
-    left: usize,
-}
-
-impl Observer for StopAfter {
-    fn on(&mut self, event: &Event) {
-        if matches!(event, Event::Step { .. }) {
-            self.left = self.left.saturating_sub(1);
-        }
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.left == 0
-    }
-}
-
 struct Outcome {
     weights: BTreeMap<String, Vec<f32>>,
     losses: Vec<f64>,
@@ -108,22 +92,8 @@ fn fit(
     sink: &mut MemorySink,
     observer: &mut dyn Observer,
 ) -> anyhow::Result<Outcome> {
-    let (train, resolved) = (train(), device::resolve(choice)?);
-    let training: TrainingConfig = toml::from_str(training)?;
-    let context = FitContext {
-        data: ModelData {
-            train: &train,
-            user_features: None,
-            item_features: None,
-        },
-        training: &training,
-        device: &resolved.device,
-        seed: Seed(5),
-        observer,
-        validate: None,
-        checkpoints: sink,
-    };
-    let model = models::build(name, params.parse()?)?.fit(context)?.model;
+    let train = train();
+    let model = devices::fit(choice, (name, params), &train, training, sink, observer)?;
     let times = train.timestamps.as_ref().expect("they have timestamps");
     let last = train.len() - 41..train.len();
     let query = |history, times, at| Query {
@@ -266,7 +236,7 @@ fn resuming_on_tensors_changes_nothing() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_trains_and_resumes_models_of_sequences() {
-    if device::adapters().is_empty() {
+    if recsys::device::adapters().is_empty() {
         eprintln!(
             "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
         );

@@ -43,6 +43,10 @@ impl Table {
         self.per_row
     }
 
+    pub fn num_rows(&self) -> usize {
+        self.lanes.len() / self.per_row.max(1)
+    }
+
     #[inline(always)]
     pub fn row(&self, row: u32) -> &[Lane] {
         let start = row as usize * self.per_row;

@@ -46,6 +46,23 @@ pub struct OptimizerConfig {
     pub gradient_clip: f64,
 }
 
+#[cfg(test)]
+impl OptimizerConfig {
+    /// Gradient descent: a step is the rate times the gradient, so that tests
+    /// can read the gradient off it.
+    pub fn plain_sgd() -> Self {
+        Self {
+            kind: OptimizerKind::Sgd,
+            weight_decay: 0.0,
+            momentum: 0.0,
+            beta1: 0.0,
+            beta2: 0.0,
+            epsilon: 1e-8,
+            gradient_clip: 0.0,
+        }
+    }
+}
+
 /// State per parameter: as many tensors of its shape as the formula keeps.
 pub struct Optimizer {
     config: OptimizerConfig,

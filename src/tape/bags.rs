@@ -137,7 +137,7 @@ impl Tape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::{Optimizer, OptimizerConfig, OptimizerKind};
+    use crate::optim::{Optimizer, OptimizerConfig};
     use crate::params::host;
     use crate::seed::Seed;
 
@@ -162,15 +162,7 @@ mod tests {
     fn gradients_reach_the_rows_of_the_bags() {
         let step = |updates| {
             let mut table = table();
-            let mut optimizer = Optimizer::new(OptimizerConfig {
-                kind: OptimizerKind::Sgd,
-                weight_decay: 0.0,
-                momentum: 0.0,
-                beta1: 0.0,
-                beta2: 0.0,
-                epsilon: 1e-8,
-                gradient_clip: 0.0,
-            });
+            let mut optimizer = Optimizer::new(OptimizerConfig::plain_sgd());
             let mut tape = Tape::training(&Device::flex(), updates);
             tape.begin(Seed(1).stream("dropout"));
             let sums = tape.bag_sums(&table, &bags());

@@ -110,7 +110,7 @@ impl Tape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::{Optimizer, OptimizerConfig, OptimizerKind};
+    use crate::optim::{Optimizer, OptimizerConfig};
     use crate::params::host;
     use crate::seed::Seed;
     use crate::tape::NO_ROW;
@@ -125,13 +125,8 @@ mod tests {
     fn step(read: impl Fn(&mut Tape, &Param) -> Tensor<1>, clip: f64) -> Vec<f32> {
         let mut table = table();
         let mut optimizer = Optimizer::new(OptimizerConfig {
-            kind: OptimizerKind::Sgd,
-            weight_decay: 0.0,
-            momentum: 0.0,
-            beta1: 0.0,
-            beta2: 0.0,
-            epsilon: 1e-8,
             gradient_clip: clip,
+            ..OptimizerConfig::plain_sgd()
         });
         let mut tape = Tape::training(&Device::flex(), Updates::Rows);
         tape.begin(Seed(1).stream("dropout"));

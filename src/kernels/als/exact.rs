@@ -30,8 +30,6 @@ const GATHERED: usize = 32 << 10;
 pub struct Rotated {
     dim: usize,
     pub(super) table: Table,
-    /// Rows of the table.
-    pub(super) rows: usize,
     /// Of unobserved pairs.
     pub(super) weight: f32,
     /// The eigenvalues, as a row of the table.
@@ -58,8 +56,7 @@ impl Rotated {
                 flat_mut(&mut transposed)[j * stride + k] = x;
             }
         }
-        let rows = table.lanes().len() / per_row.max(1);
-        let mut turned = Table::zeros(rows, dim);
+        let mut turned = Table::zeros(table.num_rows(), dim);
         let from = table.lanes().par_chunks(TURNED * per_row);
         let to = turned.lanes_mut().par_chunks_mut(TURNED * per_row);
         to.zip(from).for_each(|(to, rows)| {
@@ -77,7 +74,6 @@ impl Rotated {
         Self {
             dim,
             table: turned,
-            rows,
             weight: settings.unobserved_weight as f32,
             spectrum,
             vectors,

@@ -114,7 +114,7 @@ impl Rotated {
             system: image,
             ..
         } = scratch;
-        let share = self.weight + (observed.total() / self.rows.max(1) as f64) as f32;
+        let share = self.weight + (observed.total() / self.table.num_rows().max(1) as f64) as f32;
         gathered.clear();
         gathered.extend_from_slice(&self.spectrum);
         let likely = flat_mut(gathered);

@@ -13,8 +13,7 @@ const PARTS: usize = 32;
 /// `V^T V`, `dim` rows of a table row's lanes each.
 pub fn gram(table: &Table, dim: usize) -> Vec<Lane> {
     let per_row = table.per_row();
-    let rows = table.lanes().len() / per_row.max(1);
-    let part = rows.div_ceil(PARTS).max(1) * per_row;
+    let part = table.num_rows().div_ceil(PARTS).max(1) * per_row;
     let parts: Vec<Vec<Lane>> = table
         .lanes()
         .par_chunks(part)

@@ -226,7 +226,7 @@ impl Exact {
         let rotated = Rotated::new(&settings, &gram(table, settings.dim), table);
         Self(Fixed {
             settings,
-            len: table.lanes().len() / table.per_row().max(1),
+            len: table.num_rows(),
             penalty: 0.0,
             ready: Ready::Rotated(rotated),
         })

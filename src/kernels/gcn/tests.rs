@@ -4,7 +4,7 @@
 use super::*;
 use crate::data::interactions::Interactions;
 use crate::kernels::simd::{Portable, WIDTH, flat};
-use crate::optim::{OptimizerConfig, OptimizerKind};
+use crate::optim::OptimizerConfig;
 use crate::seed::Seed;
 
 const USERS: usize = 11;
@@ -217,15 +217,7 @@ fn settings(layers: usize, first: bool, views: Option<Views>) -> Settings {
 fn step(settings: Settings, goal: Goal, weights: &[f32]) -> (f64, Vec<f64>) {
     let log = log();
     let graph = Arc::new(Graph::new(&log).unwrap());
-    let sgd = OptimizerConfig {
-        kind: OptimizerKind::Sgd,
-        weight_decay: 0.0,
-        momentum: 0.0,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        gradient_clip: 0.0,
-    };
+    let sgd = OptimizerConfig::plain_sgd();
     let states = vec![vec![0.0; weights.len()]];
     let mut gcn = Gcn::new(graph.clone(), settings, goal, weights, &states);
     let mut batch = Batch::new(&graph);

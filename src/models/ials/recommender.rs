@@ -146,8 +146,7 @@ fn product(user: &[f32], item: &[Lane]) -> f32 {
 
 impl Recommender for Ials {
     fn num_items(&self) -> usize {
-        let items = &self.factors.items;
-        items.lanes().len() / items.per_row()
+        self.factors.items.num_rows()
     }
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {

@@ -17,21 +17,12 @@ pub struct UnitRows {
 
 impl UnitRows {
     pub fn of(table: &Table) -> Self {
-        let width = table.per_row();
-        let mut rows = table.clone();
-        let mut inverse = vec![0.0; table.lanes().len() / width];
-        rows.lanes_mut()
-            .par_chunks_mut(ROWS * width)
-            .zip(inverse.par_chunks_mut(ROWS))
-            .for_each(|(rows, inverse)| {
-                simd::run(ToUnit {
-                    rows,
-                    width,
-                    length: 1.0,
-                    inverse,
-                });
-            });
-        Self { rows, inverse }
+        let mut units = Self {
+            rows: table.clone(),
+            inverse: vec![0.0; table.num_rows()],
+        };
+        units.renew(table, &vec![true; table.num_rows()], true);
+        units
     }
 
     /// Follows the table where it was `touched`, or in `all` rows.

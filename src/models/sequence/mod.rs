@@ -33,7 +33,6 @@ mod tests;
 mod updates;
 
 use crate::data::interactions::Interactions;
-
 use crate::device::{self, is_host};
 use crate::footprint::{Footprint, Workload};
 use crate::kernels::layers::{Layers, Layout, Var};

@@ -13,7 +13,7 @@ use crate::data::interactions::Interactions;
 use crate::kernels::layers::Layout;
 use crate::kernels::update::Hyper;
 use crate::model::{Query, Recommender};
-use crate::optim::{Optimizer, OptimizerConfig, OptimizerKind};
+use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::{Param, host};
 use crate::seed::{Rng, Seed};
 use crate::tape::{Tape, Updates};
@@ -229,15 +229,7 @@ const RATE: f64 = 1.0;
 
 /// Loss and gradients of one step, by way of plain gradient descent.
 fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
-    let config = OptimizerConfig {
-        kind: OptimizerKind::Sgd,
-        weight_decay: 0.0,
-        momentum: 0.0,
-        beta1: 0.0,
-        beta2: 0.0,
-        epsilon: 1e-8,
-        gradient_clip: 0.0,
-    };
+    let config = OptimizerConfig::plain_sgd();
     let mut optimizer = Optimizer::new(config);
     let examples = Examples::new(&log(), &network.setup, 1);
     let mut part = Part::default();

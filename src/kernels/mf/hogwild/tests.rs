@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernels::mf::{Batcher, Goal, Rows};
-use crate::optim::{OptimizerConfig, OptimizerKind};
+use crate::optim::OptimizerConfig;
 use crate::seed::Seed;
 
 const DIM: usize = 5;
@@ -78,15 +78,7 @@ fn one_thread_steps_through_a_group() {
         }
     };
     batcher.fill(&mut batch, (EXAMPLES.len(), 2), draw, std::iter::empty());
-    let config = OptimizerConfig {
-        kind: OptimizerKind::Sgd,
-        weight_decay: 0.0,
-        momentum: 0.0,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        gradient_clip: 0.0,
-    };
+    let config = OptimizerConfig::plain_sgd();
     let hyper = Hyper::new(&config, RATE, 1);
     let loss = factors.step(&mut batch, &hyper);
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
