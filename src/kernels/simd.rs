@@ -8,7 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Numbers that a vector instruction can take at once; a cache line.
@@ -85,14 +85,19 @@ pub trait Isa: Copy {
     /// One bit for each place where `a` is larger.
     fn above(a: Self::Vector, b: Self::Vector) -> u32;
 
-    /// Copies a lane while others may write where it is read, or read and write
-    /// where it is written: each number arrives as somebody wrote it, and no
-    /// more is promised.
+    /// Reads a lane that others may be writing: each number arrives as somebody
+    /// wrote it, and no more is promised.
     ///
     /// # Safety
-    /// Both are valid for a lane, and nobody reaches them meanwhile but through
-    /// this function.
-    unsafe fn copy_racing(from: *const Lane, to: *mut Lane);
+    /// It is valid for a lane, and nobody reaches it meanwhile but through this
+    /// function and [`Self::store_racing`].
+    unsafe fn load_racing(from: *const Lane) -> Self::Vector;
+
+    /// Writes a lane over what others may be writing.
+    ///
+    /// # Safety
+    /// As in [`Self::load_racing`].
+    unsafe fn store_racing(vector: Self::Vector, to: *mut Lane);
 }
 
 /// Plain numbers.
@@ -161,14 +166,20 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
-        // Whoever writes between is overwritten, so there is no order to keep.
-        let (from, to) = (from.cast::<AtomicU64>(), to.cast::<AtomicU64>());
-        for word in 0..WIDTH / 2 {
-            // SAFETY: a lane is that many words, aligned; valid, as the caller
-            // promises.
-            let (from, to) = unsafe { (&*from.add(word), &*to.add(word)) };
-            to.store(from.load(Relaxed), Relaxed);
+    unsafe fn load_racing(from: *const Lane) -> Lane {
+        let from = from.cast::<AtomicU32>();
+        // SAFETY: a lane is that many words; valid, as the caller promises.
+        Lane(std::array::from_fn(|i| {
+            f32::from_bits(unsafe { &*from.add(i) }.load(Relaxed))
+        }))
+    }
+
+    #[inline(always)]
+    unsafe fn store_racing(vector: Lane, to: *mut Lane) {
+        let to = to.cast::<AtomicU32>();
+        for (i, x) in vector.0.iter().enumerate() {
+            // SAFETY: as in `load_racing`.
+            unsafe { &*to.add(i) }.store(x.to_bits(), Relaxed);
         }
     }
 }
@@ -277,15 +288,18 @@ pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.3, 88.0);
     // Adding and subtracting 1.5 * 2^23 rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
     let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
-    (p * r * r + r + 1.0) * power
+    // The integer also stands in the lowest bits, where no conversion is needed,
+    // whose care for large values would be one by one.
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits() - 127);
+    (p * r * r + r + 1.0) * f32::from_bits(exponent << 23)
 }
 
 /// The natural logarithm of a normal positive number to within 2e-7, without

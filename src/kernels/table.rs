@@ -82,6 +82,7 @@ impl Table {
 }
 
 /// A table that all threads read and write.
+#[derive(Clone, Copy)]
 pub struct RacingRows<'a> {
     lanes: *mut Lane,
     len: usize,
@@ -90,57 +91,94 @@ pub struct RacingRows<'a> {
 }
 
 // SAFETY: it stands for a unique borrow of plain numbers, which it reaches
-// through `Isa::copy_racing` alone.
+// through `Isa::load_racing` and `Isa::store_racing` alone.
 unsafe impl Send for RacingRows<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for RacingRows<'_> {}
 
-impl RacingRows<'_> {
+impl<'a> RacingRows<'a> {
     /// Lanes in a row.
     pub fn per_row(&self) -> usize {
         self.per_row
     }
 
-    /// The first lane of a row.
+    /// The same, where the compiler shall know how many lanes a row has.
     ///
+    /// # Panics
+    /// Another number than the table's.
+    #[inline(always)]
+    pub fn of_width(self, lanes: usize) -> Self {
+        assert_eq!(self.per_row, lanes, "lanes of a row of the table");
+        Self {
+            per_row: lanes,
+            ..self
+        }
+    }
+
     /// # Panics
     /// A row that the table does not have.
     #[inline(always)]
-    fn start(&self, row: u32) -> *mut Lane {
+    pub fn row(&self, row: u32) -> RacingRow<'a> {
         let start = row as usize * self.per_row;
         assert!(start + self.per_row <= self.len, "a row of the table");
-        self.lanes.wrapping_add(start)
-    }
-
-    /// Copies a row, of which others may be writing a part.
-    #[inline(always)]
-    pub fn load<S: Isa>(&self, row: u32, into: &mut [Lane]) {
-        let start = self.start(row);
-        assert_eq!(into.len(), self.per_row, "a row of the table");
-        for (lane, into) in into.iter_mut().enumerate() {
-            // SAFETY: inside of the table, as was just checked; `into` is held
-            // alone.
-            unsafe { S::copy_racing(start.wrapping_add(lane), into) };
+        RacingRow {
+            start: self.lanes.wrapping_add(start),
+            lanes: self.per_row,
+            table: PhantomData,
         }
     }
 
-    /// Writes a row, over what others may have written meanwhile.
-    #[inline(always)]
-    pub fn store<S: Isa>(&self, row: u32, from: &[Lane]) {
-        let start = self.start(row);
-        assert_eq!(from.len(), self.per_row, "a row of the table");
-        for (lane, from) in from.iter().enumerate() {
-            // SAFETY: as in `load`; nobody writes `from` meanwhile.
-            unsafe { S::copy_racing(from, start.wrapping_add(lane)) };
-        }
-    }
-
-    /// Asks for a row that will be read soon.
+    /// Asks for a row that will be written soon; any number will do.
     #[inline(always)]
     pub fn prefetch(&self, row: u32) {
         let start = row as usize * self.per_row;
-        for lane in start..(start + self.per_row).min(self.len) {
-            prefetch_at(self.lanes.wrapping_add(lane));
+        for lane in 0..self.per_row {
+            prefetch_at(self.lanes.wrapping_add(start + lane));
+        }
+    }
+}
+
+/// A row of [`RacingRows`].
+#[derive(Clone, Copy)]
+pub struct RacingRow<'a> {
+    start: *mut Lane,
+    lanes: usize,
+    table: PhantomData<&'a mut [Lane]>,
+}
+
+impl RacingRow<'_> {
+    /// # Panics
+    /// A lane that the row does not have.
+    #[inline(always)]
+    pub fn load<S: Isa>(self, lane: usize) -> S::Vector {
+        assert!(lane < self.lanes, "a lane of the row");
+        // SAFETY: inside of the table, as was just checked; all that hold the
+        // table reach it in this way.
+        unsafe { S::load_racing(self.start.wrapping_add(lane)) }
+    }
+
+    /// # Panics
+    /// A lane that the row does not have.
+    #[inline(always)]
+    pub fn store<S: Isa>(self, vector: S::Vector, lane: usize) {
+        assert!(lane < self.lanes, "a lane of the row");
+        // SAFETY: as in `load`.
+        unsafe { S::store_racing(vector, self.start.wrapping_add(lane)) };
+    }
+
+    /// Copies the row.
+    #[inline(always)]
+    pub fn read<S: Isa>(self, into: &mut [Lane]) {
+        for (lane, into) in into.iter_mut().enumerate() {
+            S::store(self.load::<S>(lane), into);
+        }
+    }
+
+    /// Writes the row.
+    #[inline(always)]
+    pub fn write<S: Isa>(self, from: &[Lane]) {
+        for (lane, from) in from.iter().enumerate() {
+            self.store::<S>(S::load(from), lane);
         }
     }
 }
@@ -240,9 +278,9 @@ mod tests {
         assert_eq!(table.row(1)[0].0[0], 16.0);
         let racing = table.racing();
         let mut row = [Lane::ZERO; 2];
-        racing.load::<Portable>(1, &mut row);
+        racing.row(1).read::<Portable>(&mut row);
         row[1].0[15] = 4.0;
-        racing.store::<Portable>(1, &row);
+        racing.row(1).write::<Portable>(&row);
         assert_eq!(row[0].0[..3], [16.0, 17.0, 18.0]);
         assert_eq!(flat(table.row(1))[31], 4.0);
         let shared = table.shared();

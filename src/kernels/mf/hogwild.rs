@@ -5,12 +5,12 @@
 //! happens while rows are many; only with one thread does a result repeat.
 //!
 //! A race can lose an update, or leave a row of which one part comes from each
-//! of two updates, and nothing else ([`Isa::copy_racing`]).
+//! of two updates, and nothing else ([`Isa::load_racing`]).
 
 use super::goal::PAIRS;
 use super::{Batch, Factors, Settings, Side};
-use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, flat, flat_mut};
-use crate::kernels::table::RacingRows;
+use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, add_scaled, flat, flat_mut};
+use crate::kernels::table::{RacingRow, RacingRows};
 use crate::kernels::update::{Hyper, update_row};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -44,6 +44,7 @@ pub fn steps(factors: &mut Factors, batch: &Batch, hyper: &Hyper) -> f64 {
 }
 
 /// A side whose rows all threads read and write.
+#[derive(Clone, Copy)]
 struct RacingSide<'a> {
     weights: RacingRows<'a>,
     state: RacingRows<'a>,
@@ -67,19 +68,16 @@ impl<'a> RacingSide<'a> {
         state: &mut [Lane],
         gradient: &[Lane],
     ) {
-        self.state.load::<S>(row, state);
+        self.state.row(row).read::<S>(state);
         let kept = flat_mut(state);
         update_row::<S>(hyper, flat_mut(weights), kept, &mut [], flat(gradient));
-        self.weights.store::<S>(row, weights);
-        self.state.store::<S>(row, state);
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, row: u32) {
-        self.weights.prefetch(row);
-        self.state.prefetch(row);
+        self.weights.row(row).write::<S>(weights);
+        self.state.row(row).write::<S>(state);
     }
 }
+
+/// Lanes that stay in registers together.
+const TOGETHER: usize = 4;
 
 struct Examples<'a> {
     settings: Settings,
@@ -95,67 +93,244 @@ impl Job for Examples<'_> {
 
     #[inline(always)]
     fn call<S: Isa>(self) -> f64 {
+        // SGD without momentum keeps no state.
+        if self.users.state.per_row() > 0 {
+            return self.updates::<S>();
+        }
         // The usual widths are told to the compiler, which then unrolls all
         // loops over a row.
         match self.users.weights.per_row() {
-            2 => self.run::<S>(2),
-            4 => self.run::<S>(4),
-            8 => self.run::<S>(8),
-            lanes => self.run::<S>(lanes),
+            2 => self.descents::<S, 2>(2),
+            4 => self.descents::<S, TOGETHER>(4),
+            8 => self.descents::<S, TOGETHER>(8),
+            lanes => self.descents::<S, 1>(lanes),
         }
     }
 }
 
-#[inline(always)]
-fn add_squares<S: Isa>(row: &[Lane], sum: &mut S::Vector) {
-    for lane in row {
-        let lane = S::load(lane);
-        *sum = S::madd(lane, lane, *sum);
+/// Biases are columns of the rows: what to do with the lane that holds them.
+#[derive(Clone, Copy)]
+struct BiasLane {
+    /// `usize::MAX` where there are no biases.
+    lane: usize,
+    /// One at the biases' place, else zero.
+    unit: Lane,
+    /// Zero at that place, else one.
+    others: Lane,
+}
+
+impl BiasLane {
+    fn of(bias: Option<usize>) -> Self {
+        let mut both = Self {
+            lane: bias.map_or(usize::MAX, |column| column / WIDTH),
+            unit: Lane::ZERO,
+            others: Lane([1.0; WIDTH]),
+        };
+        if let Some(column) = bias {
+            both.unit.0[column % WIDTH] = 1.0;
+            both.others.0[column % WIDTH] = 0.0;
+        }
+        both
+    }
+
+    /// A lane of a row as the other side's derivatives see it: a bias is added,
+    /// so that the score's derivative by the other one is 1.
+    #[inline(always)]
+    fn seen<S: Isa>(&self, lane: usize, vector: S::Vector) -> S::Vector {
+        if lane == self.lane {
+            S::madd(vector, S::load(&self.others), S::load(&self.unit))
+        } else {
+            vector
+        }
+    }
+
+    /// A lane's part of a score, place by place, added to `sum`.
+    #[inline(always)]
+    fn add_score<S: Isa>(
+        &self,
+        lane: usize,
+        user: S::Vector,
+        item: S::Vector,
+        sum: S::Vector,
+    ) -> S::Vector {
+        if lane == self.lane {
+            let others = S::madd(user, S::load(&self.others), S::zero());
+            let sum = S::madd(others, item, sum);
+            S::madd(S::load(&self.unit), S::add(user, item), sum)
+        } else {
+            S::madd(user, item, sum)
+        }
     }
 }
 
-/// Copies of an example's rows, its derivatives, and its gradients.
+/// All that the loops over examples read, in a form that stays in registers:
+/// what stands behind a reference is read again after each write to a table.
+#[derive(Clone, Copy)]
+struct Plain<'a> {
+    users: RacingRows<'a>,
+    items: RacingRows<'a>,
+    lanes: usize,
+    /// The user of each example.
+    user_of: &'a [u32],
+    /// See [`Batch::items`].
+    items_of: &'a [u32],
+    width: usize,
+    bias: &'a BiasLane,
+}
+
+impl<'a> Plain<'a> {
+    #[inline(always)]
+    fn rows(&self, place: usize) -> (RacingRow<'a>, &'a [u32]) {
+        let items = &self.items_of[place * self.width..(place + 1) * self.width];
+        (self.users.row(self.user_of[place]), items)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, place: usize) {
+        if place < self.user_of.len() {
+            self.users.prefetch(self.user_of[place]);
+            for &item in &self.items_of[place * self.width..(place + 1) * self.width] {
+                self.items.prefetch(item);
+            }
+        }
+    }
+
+    /// Scores of an example's items; adds the squares of all its rows, users'
+    /// first.
+    #[inline(always)]
+    fn score<S: Isa>(&self, place: usize, scores: &mut [f32], squares: &mut [S::Vector; 2]) {
+        let (user, items) = self.rows(place);
+        let mut own = S::zero();
+        for lane in 0..self.lanes {
+            let vector = user.load::<S>(lane);
+            own = S::madd(vector, vector, own);
+        }
+        squares[0] = S::add(squares[0], own);
+        for (score, &item) in scores.iter_mut().zip(items) {
+            let item = self.items.row(item);
+            let (mut sum, mut own) = (S::zero(), S::zero());
+            for lane in 0..self.lanes {
+                let vector = item.load::<S>(lane);
+                own = S::madd(vector, vector, own);
+                sum = self
+                    .bias
+                    .add_score::<S>(lane, user.load::<S>(lane), vector, sum);
+            }
+            squares[1] = S::add(squares[1], own);
+            *score = S::sum(sum);
+        }
+    }
+
+    /// Gradient descent on the rows of an example, `TOGETHER` lanes at a time:
+    /// `w - rate (g + (2 l2 + decay) w)`, without gradients in memory.
+    #[inline(always)]
+    fn descend<S: Isa, const TOGETHER: usize>(
+        &self,
+        place: usize,
+        derivatives: &[f32],
+        rate: f32,
+        kept: [f32; 2],
+    ) {
+        let (user, items) = self.rows(place);
+        let kept = kept.map(|kept| S::splat(kept));
+        let mut first = 0;
+        while first < self.lanes {
+            let mut row = [S::zero(); TOGETHER];
+            let mut seen = row;
+            let mut sums = row;
+            for k in 0..TOGETHER {
+                row[k] = user.load::<S>(first + k);
+                seen[k] = self.bias.seen::<S>(first + k, row[k]);
+            }
+            for (&derivative, &item) in derivatives.iter().zip(items) {
+                let item = self.items.row(item);
+                let factor = S::splat(-rate * derivative);
+                for k in 0..TOGETHER {
+                    let vector = item.load::<S>(first + k);
+                    let by_user = self.bias.seen::<S>(first + k, vector);
+                    sums[k] = S::madd(factor, by_user, sums[k]);
+                    let step = S::madd(factor, seen[k], S::zero());
+                    item.store::<S>(S::madd(kept[1], vector, step), first + k);
+                }
+            }
+            for k in 0..TOGETHER {
+                user.store::<S>(S::madd(kept[0], row[k], sums[k]), first + k);
+            }
+            first += TOGETHER;
+        }
+    }
+}
+
+/// Copies of an example's rows, and its gradients.
 struct Own {
     user: Vec<Lane>,
     items: Vec<Lane>,
     state: Vec<Lane>,
     user_gradient: Vec<Lane>,
     gradient: Vec<Lane>,
-    /// Of the items of a group; after [`Examples::derive`] the losses'
-    /// derivatives by them.
-    scores: Vec<f32>,
 }
 
 impl Examples<'_> {
-    /// `lanes` are those of a row.
+    /// Steps of gradient descent; `lanes` are those of a row, a multiple of
+    /// `TOGETHER`.
     #[inline(always)]
-    fn run<S: Isa>(self, lanes: usize) -> f64 {
-        let width = self.batch.width();
-        // SGD without momentum keeps no state.
-        let state = self.users.state.per_row();
-        let mut own = Own {
-            user: vec![Lane::ZERO; lanes],
-            items: vec![Lane::ZERO; lanes * width],
-            state: vec![Lane::ZERO; state],
-            user_gradient: vec![Lane::ZERO; lanes],
-            gradient: vec![Lane::ZERO; lanes],
-            scores: vec![0.0; GROUP * width],
-        };
+    fn descents<S: Isa, const TOGETHER: usize>(self, lanes: usize) -> f64 {
+        let Settings {
+            user_regularization,
+            item_regularization,
+            ..
+        } = self.settings;
+        let bias = BiasLane::of(self.settings.rows.bias);
+        let rows = self.plain(lanes, &bias);
+        let (rate, decay) = (self.hyper.rate, self.hyper.coupled_decay);
+        let kept =
+            [user_regularization, item_regularization].map(|l2| 1.0 - rate * (2.0 * l2 + decay));
+        let mut scores = vec![0.0; GROUP * rows.width];
         let mut loss = 0.0;
         // A loop and no iterator: a closure might become a function of its own,
         // which would not be compiled for these instructions.
         let mut place = self.range.0;
         while place < self.range.1 {
             let end = (place + GROUP).min(self.range.1);
-            loss += self.derive::<S>(place..end, width, lanes, &mut own);
-            for (at, place) in (place..end).enumerate() {
-                self.load::<S>(place, width, lanes, &mut own);
-                let derivatives = at * width..(at + 1) * width;
-                if state == 0 {
-                    self.descend::<S>(place, derivatives, lanes, &mut own);
-                } else {
-                    self.update::<S>(place, derivatives, &mut own);
+            loss += self.derive::<S>(&rows, place..end, &mut scores);
+            let derivatives = scores.chunks_exact(rows.width);
+            for (place, derivatives) in (place..end).zip(derivatives) {
+                rows.descend::<S, TOGETHER>(place, derivatives, rate, kept);
+            }
+            place = end;
+        }
+        loss
+    }
+
+    /// Steps of an optimizer with a state.
+    #[inline(always)]
+    fn updates<S: Isa>(self) -> f64 {
+        let bias = BiasLane::of(self.settings.rows.bias);
+        let lanes = self.users.weights.per_row();
+        let rows = self.plain(lanes, &bias);
+        let width = rows.width;
+        let mut own = Own {
+            user: vec![Lane::ZERO; lanes],
+            items: vec![Lane::ZERO; lanes * width],
+            state: vec![Lane::ZERO; lanes],
+            user_gradient: vec![Lane::ZERO; lanes],
+            gradient: vec![Lane::ZERO; lanes],
+        };
+        let mut scores = vec![0.0; GROUP * width];
+        let mut loss = 0.0;
+        let mut place = self.range.0;
+        while place < self.range.1 {
+            let end = (place + GROUP).min(self.range.1);
+            for later in end..(end + GROUP).min(rows.user_of.len()) {
+                self.users.state.prefetch(rows.user_of[later]);
+                for &item in &rows.items_of[later * width..(later + 1) * width] {
+                    self.items.state.prefetch(item);
                 }
+            }
+            loss += self.derive::<S>(&rows, place..end, &mut scores);
+            for (at, place) in (place..end).enumerate() {
+                let derivatives = &scores[at * width..(at + 1) * width];
+                self.update::<S>(&rows, place, derivatives, &mut own);
             }
             place = end;
         }
@@ -163,146 +338,82 @@ impl Examples<'_> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, place: usize, width: usize) {
-        if let Some(&user) = self.batch.users.get(place) {
-            self.users.prefetch(user);
-            for &item in &self.batch.items[place * width..(place + 1) * width] {
-                self.items.prefetch(item);
-            }
+    fn plain<'a>(&'a self, lanes: usize, bias: &'a BiasLane) -> Plain<'a> {
+        Plain {
+            users: self.users.weights.of_width(lanes),
+            items: self.items.weights.of_width(lanes),
+            lanes,
+            user_of: &self.batch.users,
+            items_of: &self.batch.items,
+            width: self.batch.width(),
+            bias,
         }
     }
 
+    /// Fills in the derivatives of some examples' losses by their scores;
+    /// returns the sum of the losses, with the regularizer. Asks for the rows
+    /// of those that follow.
     #[inline(always)]
-    fn items_of(&self, place: usize, width: usize) -> &[u32] {
-        &self.batch.items[place * width..(place + 1) * width]
-    }
-
-    /// Copies the rows of an example.
-    #[inline(always)]
-    fn load<S: Isa>(&self, place: usize, width: usize, lanes: usize, own: &mut Own) {
-        let user = self.batch.users[place];
-        self.users.weights.load::<S>(user, &mut own.user[..lanes]);
-        let copies = own.items.chunks_exact_mut(lanes);
-        for (&item, copy) in self.items_of(place, width).iter().zip(copies) {
-            self.items.weights.load::<S>(item, copy);
-        }
-    }
-
-    /// Derives the losses of some examples; returns their sum, with the
-    /// regularizer. Asks for the rows of those that follow.
-    #[inline(always)]
-    fn derive<S: Isa>(
-        &self,
-        places: Range<usize>,
-        width: usize,
-        lanes: usize,
-        own: &mut Own,
-    ) -> f64 {
-        let Settings { goal, rows, .. } = self.settings;
-        let first = places.start;
+    fn derive<S: Isa>(&self, rows: &Plain<'_>, places: Range<usize>, scores: &mut [f32]) -> f64 {
+        let Settings {
+            goal,
+            user_regularization,
+            item_regularization,
+            ..
+        } = self.settings;
+        let width = rows.width;
+        let scores = &mut scores[..places.len() * width];
         let mut squares = [S::zero(); 2];
-        for place in places.clone() {
-            self.prefetch(place + GROUP, width);
-            self.load::<S>(place, width, lanes, own);
-            let scores = &mut own.scores[(place - first) * width..][..width];
-            for (copy, score) in own.items.chunks_exact(lanes).zip(scores) {
-                *score = rows.score::<S>(&own.user[..lanes], copy);
-            }
-            add_squares::<S>(&own.user[..lanes], &mut squares[0]);
-            // All items stand in one row of lanes.
-            add_squares::<S>(&own.items, &mut squares[1]);
+        for (place, scores) in places.clone().zip(scores.chunks_exact_mut(width)) {
+            rows.prefetch(place + GROUP);
+            rows.score::<S>(place, scores, &mut squares);
         }
         let scale = 1.0 / goal.divisor(1, width);
-        let targets = self.batch.targets.get(places.clone()).unwrap_or_default();
-        let scores = &mut own.scores[..places.len() * width];
+        let targets = self.batch.targets.get(places).unwrap_or_default();
         let loss = goal.derive_all(scores, width, targets, scale);
-        let regularizer = self.settings.user_regularization * S::sum(squares[0])
-            + self.settings.item_regularization * S::sum(squares[1]);
+        let regularizer =
+            user_regularization * S::sum(squares[0]) + item_regularization * S::sum(squares[1]);
         f64::from(loss) * f64::from(scale) + f64::from(regularizer)
     }
 
     /// One step of an optimizer with a state.
     #[inline(always)]
-    fn update<S: Isa>(&self, place: usize, scores: Range<usize>, own: &mut Own) {
-        let width = scores.len();
+    fn update<S: Isa>(&self, rows: &Plain<'_>, place: usize, derivatives: &[f32], own: &mut Own) {
         let Settings {
-            rows,
             user_regularization,
             item_regularization,
             ..
         } = self.settings;
-        let (user, lanes) = (self.batch.users[place], own.user.len());
+        let bias = self.settings.rows.bias;
+        let (user, items) = rows.rows(place);
+        user.read::<S>(&mut own.user);
         own.user_gradient.fill(Lane::ZERO);
         let mut slope = 0.0;
-        let copies = own.items.chunks_exact_mut(lanes);
-        let items = self.items_of(place, width).iter();
-        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores[scores.clone()]) {
+        let copies = own.items.chunks_exact_mut(rows.lanes);
+        for ((&item, copy), &derivative) in items.iter().zip(copies).zip(derivatives) {
+            rows.items.row(item).read::<S>(copy);
             add_scaled::<S>(&mut own.user_gradient, derivative, copy);
             slope += derivative;
             own.gradient.fill(Lane::ZERO);
             add_scaled::<S>(&mut own.gradient, derivative, &own.user);
-            if let Some(column) = rows.bias {
+            if let Some(column) = bias {
                 flat_mut(&mut own.gradient)[column] = derivative;
             }
             add_scaled::<S>(&mut own.gradient, 2.0 * item_regularization, copy);
             self.items
                 .update::<S>(item, self.hyper, copy, &mut own.state, &own.gradient);
         }
-        if let Some(column) = rows.bias {
+        if let Some(column) = bias {
             flat_mut(&mut own.user_gradient)[column] = slope;
         }
         add_scaled::<S>(&mut own.user_gradient, 2.0 * user_regularization, &own.user);
         self.users.update::<S>(
-            user,
+            self.batch.users[place],
             self.hyper,
             &mut own.user,
             &mut own.state,
             &own.user_gradient,
         );
-    }
-
-    /// What [`Self::update`] does where the step is the gradient times the
-    /// rate: `w - rate (g + (2 l2 + decay) w)`, without gradients in memory.
-    #[inline(always)]
-    fn descend<S: Isa>(&self, place: usize, scores: Range<usize>, lanes: usize, own: &mut Own) {
-        let width = scores.len();
-        let (rate, decay) = (self.hyper.rate, self.hyper.coupled_decay);
-        let kept = |l2: f32| 1.0 - rate * (2.0 * l2 + decay);
-        let item_kept = kept(self.settings.item_regularization);
-        let user_kept = kept(self.settings.user_regularization);
-        let user = self.batch.users[place];
-        if let Some(column) = self.settings.rows.bias {
-            // The user's column stands for the factor of the items' derivatives,
-            // which is one for biases, and the other way round.
-            flat_mut(&mut own.gradient)[column] = flat(&own.user)[column];
-            flat_mut(&mut own.user)[column] = 1.0;
-        }
-        own.user_gradient[..lanes].fill(Lane::ZERO);
-        let copies = own.items.chunks_exact_mut(lanes);
-        let items = self.items_of(place, width).iter();
-        for ((&item, copy), &derivative) in items.zip(copies).zip(&own.scores[scores.clone()]) {
-            let by_user = S::splat(-rate * derivative);
-            let kept = S::splat(item_kept);
-            let (user, sums) = (&own.user[..lanes], &mut own.user_gradient[..lanes]);
-            for ((copy, user), sum) in copy.iter_mut().zip(user).zip(sums) {
-                let row = S::load(copy);
-                S::store(S::madd(by_user, row, S::load(sum)), sum);
-                let step = S::madd(by_user, S::load(user), S::zero());
-                S::store(S::madd(kept, row, step), copy);
-            }
-            self.items.weights.store::<S>(item, copy);
-        }
-        if let Some(column) = self.settings.rows.bias {
-            flat_mut(&mut own.user)[column] = flat(&own.gradient)[column];
-            let slope: f32 = own.scores[scores].iter().sum();
-            flat_mut(&mut own.user_gradient)[column] = -rate * slope;
-        }
-        let kept = S::splat(user_kept);
-        let sums = &own.user_gradient[..lanes];
-        for (row, sum) in own.user[..lanes].iter_mut().zip(sums) {
-            S::store(S::madd(kept, S::load(row), S::load(sum)), row);
-        }
-        self.users.weights.store::<S>(user, &own.user[..lanes]);
     }
 }
 

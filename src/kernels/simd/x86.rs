@@ -82,25 +82,20 @@ impl Isa for Avx2 {
         bits(0) | bits(1) << 8
     }
 
-    /// The language has no atomic vectors, so the instructions are written out:
-    /// each of them moves whole aligned words, as relaxed atomics would. The
-    /// registers are named by their lowest part, which any function may name.
     #[inline(always)]
-    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
-        // SAFETY: reads and writes a lane that the caller says is valid, and
-        // touches no register but the two that it names.
+    unsafe fn load_racing(from: *const Lane) -> [__m256; 2] {
+        let from = from.cast::<__m256>();
+        // SAFETY: a lane holds two vectors; the rest is the caller's promise.
+        unsafe { [load_racing_256(from), load_racing_256(from.add(1))] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_racing(vector: [__m256; 2], to: *mut Lane) {
+        let to = to.cast::<__m256>();
+        // SAFETY: as above.
         unsafe {
-            asm!(
-                "vmovaps ymm0, ymmword ptr [{from}]",
-                "vmovaps ymm1, ymmword ptr [{from} + 32]",
-                "vmovaps ymmword ptr [{to}], ymm0",
-                "vmovaps ymmword ptr [{to} + 32], ymm1",
-                from = in(reg) from,
-                to = in(reg) to,
-                out("xmm0") _,
-                out("xmm1") _,
-                options(nostack, preserves_flags),
-            );
+            store_racing_256(vector[0], to);
+            store_racing_256(vector[1], to.add(1));
         }
     }
 }
@@ -182,20 +177,87 @@ impl Isa for Avx512 {
         u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) })
     }
 
-    /// As that of [`Avx2`].
     #[inline(always)]
-    unsafe fn copy_racing(from: *const Lane, to: *mut Lane) {
-        // SAFETY: as there.
-        unsafe {
-            asm!(
-                "vmovaps zmm0, zmmword ptr [{from}]",
-                "vmovaps zmmword ptr [{to}], zmm0",
-                from = in(reg) from,
-                to = in(reg) to,
-                out("xmm0") _,
-                options(nostack, preserves_flags),
-            );
-        }
+    unsafe fn load_racing(from: *const Lane) -> __m512 {
+        // SAFETY: a lane is one vector; the rest is the caller's promise.
+        unsafe { load_racing_512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_racing(vector: __m512, to: *mut Lane) {
+        // SAFETY: as above.
+        unsafe { store_racing_512(vector, to.cast()) }
+    }
+}
+
+// The language has no atomic vectors, so the instructions are written out: each
+// of them moves whole aligned words, as relaxed atomics would.
+
+/// # Safety
+/// The machine has AVX, and `from` is valid and aligned; others may write it.
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn load_racing_256(from: *const __m256) -> __m256 {
+    let vector;
+    // SAFETY: reads what the caller says is valid.
+    unsafe {
+        asm!(
+            "vmovaps {vector}, ymmword ptr [{from}]",
+            vector = out(ymm_reg) vector,
+            from = in(reg) from,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    vector
+}
+
+/// # Safety
+/// As [`load_racing_256`], to write.
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn store_racing_256(vector: __m256, to: *mut __m256) {
+    // SAFETY: writes what the caller says is valid.
+    unsafe {
+        asm!(
+            "vmovaps ymmword ptr [{to}], {vector}",
+            vector = in(ymm_reg) vector,
+            to = in(reg) to,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+/// As [`load_racing_256`], with AVX-512F.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_racing_512(from: *const __m512) -> __m512 {
+    let vector;
+    // SAFETY: reads what the caller says is valid.
+    unsafe {
+        asm!(
+            "vmovaps {vector}, zmmword ptr [{from}]",
+            vector = out(zmm_reg) vector,
+            from = in(reg) from,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    vector
+}
+
+/// # Safety
+/// As [`load_racing_512`], to write.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_racing_512(vector: __m512, to: *mut __m512) {
+    // SAFETY: writes what the caller says is valid.
+    unsafe {
+        asm!(
+            "vmovaps zmmword ptr [{to}], {vector}",
+            vector = in(zmm_reg) vector,
+            to = in(reg) to,
+            options(nostack, preserves_flags),
+        );
     }
 }
 
