@@ -76,6 +76,14 @@ pub trait Isa: Copy {
 
     fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
+    fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    fn sqrt(a: Self::Vector) -> Self::Vector;
+
     /// The sum of all places, in the order of [`Lane::sum`].
     fn sum(a: Self::Vector) -> f32;
 
@@ -141,6 +149,26 @@ impl Isa for Portable {
     #[inline(always)]
     fn add(a: Lane, b: Lane) -> Lane {
         Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn sub(a: Lane, b: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| a.0[i] - b.0[i]))
+    }
+
+    #[inline(always)]
+    fn mul(a: Lane, b: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| a.0[i] * b.0[i]))
+    }
+
+    #[inline(always)]
+    fn div(a: Lane, b: Lane) -> Lane {
+        Lane(std::array::from_fn(|i| a.0[i] / b.0[i]))
+    }
+
+    #[inline(always)]
+    fn sqrt(a: Lane) -> Lane {
+        Lane(a.0.map(f32::sqrt))
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! One optimizer step on one row of plain numbers: the formulas of
 //! [`crate::optim`] for kernels that update only the rows of their batch.
 
-use super::simd::{Isa, madd};
+use super::simd::{Isa, Lane, madd};
 use crate::optim::{OptimizerConfig, OptimizerKind};
 
 /// The numbers of one step, ready for use.
@@ -97,6 +97,54 @@ pub fn update_row<S: Isa>(
                 *w -= h.rate * g / (v.sqrt() + h.epsilon);
             }
         }
+    }
+}
+
+/// Adam's numbers as vectors, for [`Self::step`].
+#[derive(Clone, Copy)]
+pub struct AdamLanes<S: Isa> {
+    rate: S::Vector,
+    coupled_decay: S::Vector,
+    kept: S::Vector,
+    beta1: S::Vector,
+    beta2: S::Vector,
+    share1: S::Vector,
+    share2: S::Vector,
+    epsilon: S::Vector,
+}
+
+impl<S: Isa> AdamLanes<S> {
+    /// `None` where the optimizer is another.
+    #[inline(always)]
+    pub fn of(hyper: &Hyper) -> Option<Self> {
+        if !matches!(hyper.kind, OptimizerKind::Adam | OptimizerKind::Adamw) {
+            return None;
+        }
+        Some(Self {
+            rate: S::splat(hyper.rate),
+            coupled_decay: S::splat(hyper.coupled_decay),
+            kept: S::splat(hyper.kept),
+            beta1: S::splat(hyper.beta1),
+            beta2: S::splat(hyper.beta2),
+            share1: S::splat(hyper.share1),
+            share2: S::splat(hyper.share2),
+            epsilon: S::splat(hyper.epsilon),
+        })
+    }
+
+    /// [`update_row`] of a lane, number for number the same. Of slices, it asks
+    /// whether they overlap before it takes vectors of them.
+    #[inline(always)]
+    pub fn step(&self, weights: &mut Lane, first: &mut Lane, second: &mut Lane, gradient: &Lane) {
+        let w = S::load(weights);
+        let g = S::madd(self.coupled_decay, w, S::load(gradient));
+        let m = S::madd(self.beta1, S::load(first), S::mul(self.share1, g));
+        let squares = S::mul(S::mul(self.share2, g), g);
+        let v = S::madd(self.beta2, S::load(second), squares);
+        let step = S::div(S::mul(self.rate, m), S::add(S::sqrt(v), self.epsilon));
+        S::store(S::sub(S::mul(self.kept, w), step), weights);
+        S::store(m, first);
+        S::store(v, second);
     }
 }
 

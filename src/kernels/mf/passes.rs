@@ -3,16 +3,38 @@
 use super::clipped::clipped_updates;
 use super::{Batch, Factors, Rows, Settings, SharedSide, Side};
 use crate::kernels::lengths;
-use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat_mut, prefetch};
+use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, dot, flat_mut};
 use crate::kernels::table::Table;
 use crate::kernels::update::Hyper;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows that a thread takes at a time.
 pub const CHUNK: usize = 64;
 
-/// How many places ahead rows are asked for.
-const AHEAD: usize = 4;
+/// Rows that are asked for together.
+const BLOCK: usize = 16;
+
+/// How far a list of rows has been asked for. They are asked for in blocks, with
+/// nothing between: what asks for memory waits until its address is translated,
+/// which on a large table is a look into the page table, and holds up what
+/// follows. So many looks as the processor has in view take as long as one.
+#[derive(Default)]
+struct Asked(usize);
+
+impl Asked {
+    /// The places to ask for before the work on those from `at` on, of `len`.
+    #[inline(always)]
+    fn before(&mut self, at: usize, width: usize, len: usize) -> Range<usize> {
+        let wanted = at + width + BLOCK;
+        if self.0 >= wanted.min(len) {
+            return 0..0;
+        }
+        let range = self.0.max(at)..(wanted + BLOCK).min(len);
+        self.0 = range.end;
+        range
+    }
+}
 
 /// Memory between the passes.
 #[derive(Default)]
@@ -178,11 +200,13 @@ impl Job for UserGradients<'_> {
         let starts = &batch.by_user.starts[self.first..];
         let mut derivatives = self.derivatives.chunks_exact_mut(step.width);
         let gradients = self.gradients.chunks_exact_mut(self.users.per_row());
+        let rows_of_users = &batch.by_user.rows[self.first..];
+        let (mut asked_users, mut asked_items) = (Asked::default(), Asked::default());
         for (group, (gradient, loss)) in gradients.zip(self.losses).enumerate() {
-            let user = self.users.row(batch.by_user.rows[self.first + group]);
-            if let Some(&later) = batch.by_user.rows.get(self.first + group + AHEAD) {
-                prefetch(self.users.row(later));
+            for later in asked_users.before(group, 1, rows_of_users.len()) {
+                self.users.prefetch(rows_of_users[later]);
             }
+            let user = self.users.row(rows_of_users[group]);
             let places = starts[group] as usize..starts[group + 1] as usize;
             let own = if rows.cosine {
                 lengths::inverse::<S>(user)
@@ -194,9 +218,8 @@ impl Job for UserGradients<'_> {
             for (place, scores) in places.clone().zip(derivatives.by_ref()) {
                 let at = place * step.width;
                 let items = &batch.items[at..at + step.width];
-                let later = batch.items.iter().skip(at + AHEAD * step.width);
-                for &item in later.take(step.width) {
-                    prefetch(self.items.row(item));
+                for later in asked_items.before(at, step.width, batch.items.len()) {
+                    self.items.prefetch(batch.items[later]);
                 }
                 for (score, &item) in scores.iter_mut().zip(items) {
                     *score = rows.score::<S>(user, self.items.row(item));
@@ -274,17 +297,13 @@ impl ItemGradients<'_> {
         finish::<S>(self.step.settings.rows, gradient, slope, item, decay)
     }
 
-    /// Asks for the users of the item that comes [`AHEAD`] places later.
+    /// Asks for the users of one of them.
     #[inline(always)]
     fn prefetch(&self, number: usize) {
-        let later = self.first + number + AHEAD;
-        if later < self.batch.by_item.len() {
-            for &place in self.batch.by_item.places_of(later).iter().take(AHEAD) {
-                prefetch(
-                    self.users
-                        .row(self.batch.users[place as usize / self.step.width]),
-                );
-            }
+        let places = self.batch.by_item.places_of(self.first + number);
+        for &place in places.iter().take(BLOCK) {
+            let user = self.batch.users[place as usize / self.step.width];
+            self.users.prefetch(user);
         }
     }
 }
@@ -303,16 +322,17 @@ impl Job for ItemUpdates<'_> {
     fn call<S: Isa>(self) {
         let rows = &self.gradients.batch.by_item.rows[self.gradients.first..];
         let mut gradient = vec![Lane::ZERO; self.gradients.users.per_row()];
+        let (hyper, mut asked) = (*self.hyper, Asked::default());
         for (number, (loss, &row)) in self.losses.iter_mut().zip(rows).enumerate() {
-            self.gradients.prefetch(number);
-            if let Some(&later) = rows.get(number + AHEAD) {
-                self.items.prefetch(later);
+            for later in asked.before(number, 1, rows.len()) {
+                self.items.prefetch(rows[later]);
+                self.gradients.prefetch(later);
             }
             // SAFETY: the batch's distinct items are distinct, and each is in
             // one chunk.
             let held = unsafe { self.items.row(row) };
             *loss = self.gradients.of::<S>(number, held.weights, &mut gradient);
-            held.update::<S>(self.hyper, &gradient);
+            held.update::<S>(&hyper, &gradient);
         }
     }
 }
@@ -349,13 +369,14 @@ impl Job for RowUpdates<'_> {
     #[inline(always)]
     fn call<S: Isa>(self) {
         let gradients = self.gradients.chunks_exact(self.per_row);
+        let (hyper, mut asked) = (*self.hyper, Asked::default());
         for (number, (&row, gradient)) in self.rows.iter().zip(gradients).enumerate() {
-            if let Some(&later) = self.rows.get(number + AHEAD) {
-                self.side.prefetch(later);
+            for later in asked.before(number, 1, self.rows.len()) {
+                self.side.prefetch(self.rows[later]);
             }
             // SAFETY: the rows are distinct, and each is in one chunk.
             let held = unsafe { self.side.row(row) };
-            held.update::<S>(self.hyper, gradient);
+            held.update::<S>(&hyper, gradient);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::kernels::simd::{self, Isa, Lane, flat_mut};
 use crate::kernels::table::{SharedRows, Table};
-use crate::kernels::update::{Hyper, update_row};
+use crate::kernels::update::{AdamLanes, Hyper, update_row};
 
 /// The weights of one side and the optimizer's states, row by row.
 #[derive(Clone, Debug)]
@@ -73,6 +73,14 @@ impl<'a> SharedSide<'a> {
 impl Held<'_> {
     #[inline(always)]
     pub fn update<S: Isa>(self, hyper: &Hyper, gradient: &[Lane]) {
+        if let Some(adam) = AdamLanes::<S>::of(hyper) {
+            let states = self.first.iter_mut().zip(self.second);
+            let rows = self.weights.iter_mut().zip(states).zip(gradient);
+            for ((weights, (first, second)), gradient) in rows {
+                adam.step(weights, first, second, gradient);
+            }
+            return;
+        }
         update_row::<S>(
             hyper,
             flat_mut(self.weights),

@@ -62,6 +62,30 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn sub(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn div(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sqrt(a: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in `splat`.
+        a.map(|a| unsafe { _mm256_sqrt_ps(a) })
+    }
+
+    #[inline(always)]
     fn sum(a: [__m256; 2]) -> f32 {
         // SAFETY: as in `splat`.
         unsafe { sum_of_eight(_mm256_add_ps(a[0], a[1])) }
@@ -153,6 +177,30 @@ impl Isa for Avx512 {
     fn add(a: __m512, b: __m512) -> __m512 {
         // SAFETY: as in `splat`.
         unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(a: __m512) -> __m512 {
+        // SAFETY: as in `splat`.
+        unsafe { _mm512_sqrt_ps(a) }
     }
 
     #[inline(always)]
