@@ -5,11 +5,11 @@
 //! target's baseline. Sums are kept in the sixteen places of a lane whatever
 //! the registers hold, so that only fused multiply-adds tell the copies apart.
 
+mod portable;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
+pub use portable::Portable;
 
 /// Numbers that a vector instruction can take at once; a cache line.
 pub const WIDTH: usize = 16;
@@ -106,110 +106,6 @@ pub trait Isa: Copy {
     /// # Safety
     /// As in [`Self::load_racing`].
     unsafe fn store_racing(vector: Self::Vector, to: *mut Lane);
-}
-
-/// Plain numbers.
-#[derive(Clone, Copy)]
-pub struct Portable;
-
-impl Isa for Portable {
-    const FMA: bool = cfg!(target_arch = "aarch64");
-
-    const TILE: (usize, usize) = (4, 1);
-
-    type Vector = Lane;
-
-    #[inline(always)]
-    fn zero() -> Lane {
-        Lane::ZERO
-    }
-
-    #[inline(always)]
-    fn splat(value: f32) -> Lane {
-        Lane([value; WIDTH])
-    }
-
-    #[inline(always)]
-    fn load(lane: &Lane) -> Lane {
-        *lane
-    }
-
-    #[inline(always)]
-    fn store(vector: Lane, lane: &mut Lane) {
-        *lane = vector;
-    }
-
-    #[inline(always)]
-    fn madd(a: Lane, b: Lane, c: Lane) -> Lane {
-        Lane(std::array::from_fn(|i| {
-            madd::<Self>(a.0[i], b.0[i], c.0[i])
-        }))
-    }
-
-    #[inline(always)]
-    fn add(a: Lane, b: Lane) -> Lane {
-        Lane(std::array::from_fn(|i| a.0[i] + b.0[i]))
-    }
-
-    #[inline(always)]
-    fn sub(a: Lane, b: Lane) -> Lane {
-        Lane(std::array::from_fn(|i| a.0[i] - b.0[i]))
-    }
-
-    #[inline(always)]
-    fn mul(a: Lane, b: Lane) -> Lane {
-        Lane(std::array::from_fn(|i| a.0[i] * b.0[i]))
-    }
-
-    #[inline(always)]
-    fn div(a: Lane, b: Lane) -> Lane {
-        Lane(std::array::from_fn(|i| a.0[i] / b.0[i]))
-    }
-
-    #[inline(always)]
-    fn sqrt(a: Lane) -> Lane {
-        Lane(a.0.map(f32::sqrt))
-    }
-
-    #[inline(always)]
-    fn sum(a: Lane) -> f32 {
-        a.sum()
-    }
-
-    #[inline(always)]
-    fn relu(a: Lane) -> Lane {
-        Lane(a.0.map(|x| if x > 0.0 { x } else { 0.0 }))
-    }
-
-    #[inline(always)]
-    fn above(a: Lane, b: Lane) -> u32 {
-        let any =
-            a.0.iter()
-                .zip(&b.0)
-                .fold(false, |any, (a, b)| any | (a > b));
-        if !any {
-            return 0;
-        }
-        (0..WIDTH).fold(0, |bits, i| bits | u32::from(a.0[i] > b.0[i]) << i)
-    }
-
-    #[inline(always)]
-    unsafe fn load_racing(from: *const Lane) -> Lane {
-        let from = from.cast::<AtomicU32>();
-        // SAFETY: a lane is that many words; valid, as the caller promises.
-        Lane(std::array::from_fn(|i| {
-            f32::from_bits(unsafe { &*from.add(i) }.load(Relaxed))
-        }))
-    }
-
-    #[inline(always)]
-    unsafe fn store_racing(vector: Lane, to: *mut Lane) {
-        let to = to.cast::<AtomicU32>();
-        for (i, x) in vector.0.iter().enumerate() {
-            // SAFETY: as in `load_racing`.
-            unsafe { &*to.add(i) }.store(x.to_bits(), Relaxed);
-        }
-    }
 }
 
 /// Work that is compiled once for each instruction set. `call` and what it
@@ -410,6 +306,65 @@ mod tests {
         assert_eq!(Products(&a, &mut b).call::<Portable>(), plain);
         flat_mut(&mut b)[0] = 7.0;
         assert_eq!(b[0].0[0], 7.0);
+    }
+
+    /// Every operation on a lane of each.
+    struct Operations<'a>(&'a mut [Lane; 2], &'a mut Vec<Lane>);
+
+    impl Job for Operations<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<S: Isa>(self) {
+            // SAFETY: held alone, and reached through these alone.
+            let (a, b) = unsafe { (S::load_racing(&self.0[0]), S::load_racing(&self.0[1])) };
+            let results = [
+                S::add(a, b),
+                S::sub(a, b),
+                S::mul(a, b),
+                S::div(a, b),
+                S::sqrt(b),
+            ];
+            for result in results {
+                // SAFETY: as above.
+                unsafe { S::store_racing(result, &mut self.0[0]) };
+                self.1.push(self.0[0]);
+            }
+        }
+    }
+
+    /// What copies of a job have been tried; each writes what it computes.
+    fn every_copy(mut lanes: [Lane; 2]) -> Vec<Vec<Lane>> {
+        let mut results = vec![vec![]; 2];
+        run(Operations(&mut lanes.clone(), &mut results[0]));
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            results.push(vec![]);
+            // SAFETY: the machine was just asked.
+            unsafe { avx2(Operations(&mut lanes.clone(), &mut results[2])) };
+        }
+        Operations(&mut lanes, &mut results[1]).call::<Portable>();
+        results
+    }
+
+    #[test]
+    fn operations_are_those_of_single_numbers() {
+        let a: [f32; WIDTH] = std::array::from_fn(|i| 0.3 * i as f32 - 1.7);
+        let b: [f32; WIDTH] = std::array::from_fn(|i| 0.7 * i as f32 + 0.1);
+        let plain: [fn(f32, f32) -> f32; 5] = [
+            |a, b| a + b,
+            |a, b| a - b,
+            |a, b| a * b,
+            |a, b| a / b,
+            |_, b| b.sqrt(),
+        ];
+        let expected: Vec<Lane> = plain
+            .iter()
+            .map(|plain| Lane(std::array::from_fn(|i| plain(a[i], b[i]))))
+            .collect();
+        for results in every_copy([Lane(a), Lane(b)]) {
+            assert_eq!(results, expected);
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<S: Isa> AdamLanes<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd::Portable;
+    use crate::kernels::simd::{self, Job, Portable};
     use crate::optim::{apply, num_states};
     use crate::params::host;
     use crate::seed::Seed;
@@ -166,6 +166,43 @@ mod tests {
             beta2: 0.999,
             epsilon: 1e-8,
             gradient_clip: 0.0,
+        }
+    }
+
+    /// Three steps of a lane, by [`AdamLanes`] or by [`update_row`].
+    struct Steps<'a>(&'a Hyper, &'a [Lane; 4], bool);
+
+    impl Job for Steps<'_> {
+        type Output = [Lane; 3];
+
+        #[inline(always)]
+        fn call<S: Isa>(self) -> [Lane; 3] {
+            let [mut w, mut m, mut v, g] = *self.1;
+            let adam = AdamLanes::<S>::of(self.0).expect("asked for Adam alone");
+            for _ in 0..3 {
+                if self.2 {
+                    adam.step(&mut w, &mut m, &mut v, &g);
+                } else {
+                    update_row::<S>(self.0, &mut w.0, &mut m.0, &mut v.0, &g.0);
+                }
+            }
+            [w, m, v]
+        }
+    }
+
+    #[test]
+    fn a_lane_of_adam_is_a_row_of_it_bit_for_bit() {
+        let mut rng = Seed(5).stream("test");
+        for kind in [OptimizerKind::Adam, OptimizerKind::Adamw] {
+            let hyper = Hyper::new(&config(kind), 0.1, 3);
+            let mut draw = || Lane(std::array::from_fn(|_| rng.normal()));
+            let (weights, gradient) = (draw(), draw());
+            let lanes = [weights, Lane::ZERO, Lane::ZERO, gradient];
+            let [fast, plain] = [true, false].map(|fast| simd::run(Steps(&hyper, &lanes, fast)));
+            assert_eq!(fast, plain);
+            let [fast, plain] =
+                [true, false].map(|fast| Steps(&hyper, &lanes, fast).call::<Portable>());
+            assert_eq!(fast, plain);
         }
     }
 

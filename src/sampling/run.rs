@@ -15,7 +15,12 @@ pub struct UniformDraws<'a> {
     pub negatives: usize,
 }
 
+/// Blocks that are drawn before the first of them is looked up: memory takes
+/// longer to come than a block to be drawn.
+const WAITING: usize = 4;
+
 /// Draws whose candidates are known and not yet looked up.
+#[derive(Clone, Copy, Default)]
 struct Candidates {
     words: [[u32; BLOCKS]; 4],
     users: [u32; BLOCKS],
@@ -86,21 +91,23 @@ impl UniformDraws<'_> {
 impl Job for UniformDraws<'_> {
     type Output = ();
 
-    /// While a block's memory is on its way, the next block is drawn.
+    /// While a block's memory is on its way, the next blocks are drawn.
     #[inline(always)]
     fn call<S: Isa>(mut self) {
         let num_items = self.sampler.positives.num_items as u32;
         let threshold = num_items.wrapping_neg() % num_items;
         let (mut place, mut k) = (0, 0);
-        let mut waiting: Option<Candidates> = None;
+        let mut waiting = [Candidates::default(); WAITING];
+        let mut next = 0;
         while place < self.users.len() {
-            let drawn = self.candidates(threshold, &mut place, &mut k);
-            if let Some(waiting) = waiting.replace(drawn) {
-                self.look_up(threshold, &waiting);
-            }
+            // The oldest; at first it is empty.
+            self.look_up(threshold, &waiting[next]);
+            waiting[next] = self.candidates(threshold, &mut place, &mut k);
+            next = (next + 1) % WAITING;
         }
-        if let Some(waiting) = waiting {
-            self.look_up(threshold, &waiting);
+        for _ in 0..WAITING {
+            self.look_up(threshold, &waiting[next]);
+            next = (next + 1) % WAITING;
         }
     }
 }

@@ -6,8 +6,11 @@ use super::Rng;
 /// and small domains mix better with some more.
 const ROUNDS: usize = 8;
 
-/// Places that [`Permutation::block`] computes at once.
-pub const BLOCK: usize = 16;
+/// Places that are computed at once.
+const BLOCK: usize = 16;
+
+/// Places among which those that are not done yet are put together.
+const CHUNK: usize = 256;
 
 /// A pseudo-random permutation of `0..len`, drawn from a stream: a Feistel
 /// network over the next power of two, walked until it falls into the range
@@ -74,22 +77,53 @@ impl Permutation {
         value
     }
 
-    /// The values at `first`, `first + 1`, ...; those of places that are not
-    /// below [`Self::len`], which must not be 0, mean nothing. In a loop that is compiled for vector
-    /// instructions, they take hardly longer than one.
+    /// Writes the values at `first`, `first + 1`, ..., which must all be below
+    /// [`Self::len`]. In code that is compiled for vector instructions, it takes
+    /// a small part of the time of one by one.
     #[inline(always)]
-    pub fn block(&self, first: u32) -> [u32; BLOCK] {
-        let mut values = std::array::from_fn(|i| first.wrapping_add(i as u32).min(self.len - 1));
-        for value in &mut values {
-            *value = self.network(*value);
+    pub fn fill(&self, first: u32, values: &mut [u32]) {
+        for (chunk, values) in values.chunks_mut(CHUNK).enumerate() {
+            self.fill_chunk(first + (chunk * CHUNK) as u32, values);
         }
-        while values.iter().fold(false, |any, &v| any | (v >= self.len)) {
-            for value in &mut values {
-                let next = self.network(*value);
-                *value = if *value >= self.len { next } else { *value };
+    }
+
+    /// All values go through the network once; those that fell out of range are
+    /// put together and go on, until none is left.
+    #[inline(always)]
+    fn fill_chunk(&self, first: u32, values: &mut [u32]) {
+        let mut outside = [0u16; CHUNK];
+        let mut left = 0;
+        for (number, values) in values.chunks_mut(BLOCK).enumerate() {
+            let at = number * BLOCK;
+            let mut block = [0; BLOCK];
+            for (i, value) in block.iter_mut().enumerate() {
+                *value = self.network(first.wrapping_add((at + i) as u32));
+            }
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = block[i];
+                outside[left] = (at + i) as u16;
+                left += usize::from(block[i] >= self.len);
             }
         }
-        values
+        while left > 0 {
+            let walking = left;
+            left = 0;
+            for start in (0..walking).step_by(BLOCK) {
+                let mut block = [0; BLOCK];
+                for (value, &at) in block.iter_mut().zip(&outside[start..walking]) {
+                    *value = values[at as usize];
+                }
+                for value in &mut block {
+                    *value = self.network(*value);
+                }
+                for (i, &value) in block.iter().enumerate().take(walking - start) {
+                    let at = outside[start + i];
+                    values[at as usize] = value;
+                    outside[left] = at;
+                    left += usize::from(value >= self.len);
+                }
+            }
+        }
     }
 
     /// Each round changes one half by a function of the other, so that it can
@@ -127,10 +161,10 @@ mod tests {
             let mut values: Vec<u32> = (0..len).map(|i| shuffle.at(i)).collect();
             values.sort_unstable();
             prop_assert!(values.into_iter().eq(0..len));
-            for first in (0..len).step_by(BLOCK) {
-                let block = shuffle.block(first);
-                let one_by_one = (first..len).take(BLOCK).map(|place| shuffle.at(place));
-                prop_assert!(one_by_one.zip(block).all(|(a, b)| a == b));
+            for first in [0, len / 3] {
+                let mut filled = vec![0; (len - first) as usize];
+                shuffle.fill(first, &mut filled);
+                prop_assert!(filled.into_iter().eq((first..len).map(|place| shuffle.at(place))));
             }
         }
     }

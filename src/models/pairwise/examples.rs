@@ -3,7 +3,7 @@
 use crate::data::interactions::Interactions;
 use crate::kernels::simd::{self, Isa, Job, prefetch_at};
 use crate::sampling::NegativeSampler;
-use crate::seed::{BLOCK, Permutation, Rng, Seed};
+use crate::seed::{Permutation, Rng, Seed};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -144,9 +144,6 @@ impl Job for RowsOf<'_> {
 
     #[inline(always)]
     fn call<S: Isa>(self) {
-        let places = (self.first..).step_by(BLOCK);
-        for (rows, first) in self.rows.chunks_mut(BLOCK).zip(places) {
-            rows.copy_from_slice(&self.order.block(first)[..rows.len()]);
-        }
+        self.order.fill(self.first, self.rows);
     }
 }

@@ -1,31 +1,72 @@
 use super::*;
 use crate::kernels::mf::{Batcher, Goal, Rows};
-use crate::optim::OptimizerConfig;
+use crate::optim::{OptimizerConfig, OptimizerKind};
 use crate::seed::Seed;
 
-const DIM: usize = 5;
 const RATE: f64 = 0.3;
 const DECAY: f64 = 0.01;
 
-/// Rows of five numbers and a bias.
-fn tables() -> (Vec<f32>, Vec<f32>) {
+/// How rows look: their columns, and whether the last of them is a bias.
+type Shape = (usize, bool);
+
+/// Rows of three users and four items.
+fn tables(columns: usize) -> (Vec<f32>, Vec<f32>) {
     let mut rng = Seed(8).stream("test");
-    let mut draw = |rows: usize| (0..rows * (DIM + 1)).map(|_| rng.normal()).collect();
+    let scale = 2.0 / (columns as f32).sqrt();
+    let mut draw = |rows: usize| (0..rows * columns).map(|_| scale * rng.normal()).collect();
     (draw(3), draw(4))
 }
 
 /// Examples in the order in which the batch keeps them.
 const EXAMPLES: [(usize, [usize; 2]); 4] = [(0, [1, 2]), (0, [3, 1]), (2, [0, 3]), (1, [1, 0])];
 
-/// BPR with SGD and biases: the slopes of a group of examples, then their
-/// updates, one after the other.
-fn plain(users: &mut [f64], items: &mut [f64]) -> f64 {
-    let row = |table: &[f64], r: usize| table[r * (DIM + 1)..(r + 1) * (DIM + 1)].to_vec();
+/// Weights and sums of squared gradients of one side.
+struct Plain {
+    columns: usize,
+    weights: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Plain {
+    fn new(values: &[f32], columns: usize) -> Self {
+        Self {
+            columns,
+            weights: values.iter().map(|&v| f64::from(v)).collect(),
+            squares: vec![0.0; values.len()],
+        }
+    }
+
+    fn row(&self, row: usize) -> Vec<f64> {
+        self.weights[row * self.columns..][..self.columns].to_vec()
+    }
+
+    fn step(&mut self, row: usize, gradient: &[f64], kind: OptimizerKind) {
+        for (k, g) in gradient.iter().enumerate() {
+            let at = row * self.columns + k;
+            let step = match kind {
+                OptimizerKind::Adagrad => {
+                    self.squares[at] += g * g;
+                    g / (self.squares[at].sqrt() + 1e-8)
+                }
+                _ => *g,
+            };
+            self.weights[at] -= RATE * step;
+        }
+    }
+}
+
+/// BPR: the slopes of a group of examples, then their updates, one after the
+/// other.
+fn plain(users: &mut Plain, items: &mut Plain, bias: bool, kind: OptimizerKind) -> f64 {
+    let columns = users.columns;
+    let factors = columns - usize::from(bias);
     let mut loss = 0.0;
     let slopes = EXAMPLES.map(|(u, [i, j])| {
-        let (user, positive, negative) = (row(users, u), row(items, i), row(items, j));
-        let score =
-            |item: &[f64]| (0..DIM).map(|k| user[k] * item[k]).sum::<f64>() + user[DIM] + item[DIM];
+        let (user, positive, negative) = (users.row(u), items.row(i), items.row(j));
+        let score = |item: &[f64]| {
+            let product: f64 = (0..factors).map(|k| user[k] * item[k]).sum();
+            product + user[factors..].iter().sum::<f64>() + item[factors..].iter().sum::<f64>()
+        };
         let x = score(&positive) - score(&negative);
         loss += (1.0 + (-x).exp()).ln();
         for row in [&user, &positive, &negative] {
@@ -34,32 +75,47 @@ fn plain(users: &mut [f64], items: &mut [f64]) -> f64 {
         1.0 / (1.0 + x.exp())
     });
     for ((u, [i, j]), slope) in EXAMPLES.into_iter().zip(slopes) {
-        let (user, positive, negative) = (row(users, u), row(items, i), row(items, j));
-        for k in 0..=DIM {
-            let (step, last) = (DIM + 1, k == DIM);
-            let by_user = if last { 1.0 } else { user[k] };
-            let by_items = if last { 0.0 } else { positive[k] - negative[k] };
-            users[u * step + k] -= RATE * (-slope * by_items + 2.0 * DECAY * user[k]);
-            items[i * step + k] -= RATE * (-slope * by_user + 2.0 * DECAY * positive[k]);
-            items[j * step + k] -= RATE * (slope * by_user + 2.0 * DECAY * negative[k]);
-        }
+        let (user, positive, negative) = (users.row(u), items.row(i), items.row(j));
+        let with_decay = |row: &[f64], gradient: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            (0..columns)
+                .map(|k| gradient(k) + 2.0 * DECAY * row[k])
+                .collect()
+        };
+        let by_user = |k: usize| if k < factors { user[k] } else { 1.0 };
+        let by_items = |k: usize| {
+            if k < factors {
+                positive[k] - negative[k]
+            } else {
+                0.0
+            }
+        };
+        items.step(i, &with_decay(&positive, &|k| -slope * by_user(k)), kind);
+        items.step(j, &with_decay(&negative, &|k| slope * by_user(k)), kind);
+        users.step(u, &with_decay(&user, &|k| -slope * by_items(k)), kind);
     }
     loss / EXAMPLES.len() as f64
 }
 
-#[test]
-fn one_thread_steps_through_a_group() {
-    let (users, items) = tables();
+fn config(kind: OptimizerKind) -> OptimizerConfig {
+    OptimizerConfig {
+        kind,
+        ..OptimizerConfig::plain_sgd()
+    }
+}
+
+fn factors((columns, bias): Shape, kind: OptimizerKind) -> Factors {
+    let (users, items) = tables(columns);
+    let states = usize::from(kind == OptimizerKind::Adagrad);
     let side = |values: &[f32]| {
-        let mut side = Side::zeros(values.len() / (DIM + 1), DIM + 1, 0);
-        side.weights.put(0, DIM + 1, values);
+        let mut side = Side::zeros(values.len() / columns, columns, states);
+        side.weights.put(0, columns, values);
         side
     };
     let settings = Settings {
         goal: Goal::Bpr,
         hardest_negative: false,
         rows: Rows {
-            bias: Some(DIM),
+            bias: bias.then(|| columns - 1),
             cosine: false,
         },
         user_regularization: DECAY as f32,
@@ -67,8 +123,11 @@ fn one_thread_steps_through_a_group() {
         gradient_clip: 0.0,
         hogwild: true,
     };
-    let mut factors = Factors::new(settings, side(&users), side(&items));
-    let mut batcher = Batcher::new(3, 4);
+    Factors::new(settings, side(&users), side(&items))
+}
+
+fn batch() -> Batch {
+    let mut batcher = Batcher::in_order(4);
     let mut batch = batcher.empty();
     let draw = |users: &mut [u32], items: &mut [u32]| {
         for (place, (user, pair)) in EXAMPLES.iter().enumerate() {
@@ -78,17 +137,56 @@ fn one_thread_steps_through_a_group() {
         }
     };
     batcher.fill(&mut batch, (EXAMPLES.len(), 2), draw, std::iter::empty());
-    let config = OptimizerConfig::plain_sgd();
-    let hyper = Hyper::new(&config, RATE, 1);
-    let loss = factors.step(&mut batch, &hyper);
-    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let (mut users, mut items) = (wide(&users), wide(&items));
-    let expected = plain(&mut users, &mut items);
-    assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
-    for (side, plain) in [(&factors.users, users), (&factors.items, items)] {
-        let values = side.weights.take(0, DIM + 1);
-        for (a, b) in values.iter().zip(&plain) {
-            assert!((f64::from(*a) - b).abs() < 1e-5, "{values:?} {plain:?}");
+    batch
+}
+
+/// Runs a job without the machine's widest instructions.
+fn portable(factors: &mut Factors, batch: &Batch, hyper: &Hyper) -> f64 {
+    let job = Examples {
+        settings: factors.settings,
+        users: &RacingSide::of(&mut factors.users),
+        items: &RacingSide::of(&mut factors.items),
+        batch,
+        hyper,
+        range: (0, EXAMPLES.len()),
+    };
+    job.call::<simd::Portable>() / EXAMPLES.len() as f64
+}
+
+/// Rows of one lane and of several, of widths that the compiler is told and of
+/// others, with and without biases, and both kinds of optimizers.
+#[test]
+fn one_thread_steps_through_a_group() {
+    let shapes: [Shape; 6] = [
+        (6, true),
+        (5, false),
+        (32, true),
+        (64, false),
+        (65, true),
+        (128, true),
+    ];
+    for kind in [OptimizerKind::Sgd, OptimizerKind::Adagrad] {
+        for (columns, bias) in shapes {
+            let (users, items) = tables(columns);
+            let (mut users, mut items) = (Plain::new(&users, columns), Plain::new(&items, columns));
+            let expected = plain(&mut users, &mut items, bias, kind);
+            let hyper = Hyper::new(&config(kind), RATE, 1);
+            for wide in [true, false] {
+                let mut factors = factors((columns, bias), kind);
+                let loss = if wide {
+                    factors.step(&mut batch(), &hyper)
+                } else {
+                    portable(&mut factors, &batch(), &hyper)
+                };
+                assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+                for (side, plain) in [(&factors.users, &users), (&factors.items, &items)] {
+                    let values = side.weights.take(0, columns);
+                    for (a, b) in values.iter().zip(&plain.weights) {
+                        let near = (f64::from(*a) - b).abs() < 2e-5;
+                        assert!(near, "{kind:?}, {columns} columns: {a} {b}");
+                    }
+                }
+            }
         }
     }
 }
