@@ -31,8 +31,11 @@ CONTESTS = {
     ("bpr", "ml-1m"): {
         "recsys": {"epochs": 40, "sets": ["training.validate_every=2"]},
         "recsys-hogwild": {
-            "epochs": 30,
-            "sets": [*HOGWILD, "training.validate_every=2", "training.learning_rate=0.05", "model.regularization=0.0025"],
+            "epochs": 60,
+            "sets": [
+                *HOGWILD, "training.validate_every=2", "training.learning_rate=0.05", 'training.schedule="cosine"',
+                "model.regularization=0.005",
+            ],
         },
         "implicit-bpr": "--epochs 30 --validate-every 2",
         "recbole-bpr": "--epochs 20 --validate-every 2",
