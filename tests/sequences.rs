@@ -234,16 +234,61 @@ fn resuming_on_tensors_changes_nothing() {
 }
 
 #[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_trains_and_resumes_models_of_sequences() {
-    if recsys::device::adapters().is_empty() {
+fn no_adapter() -> bool {
+    let none = recsys::device::adapters().is_empty();
+    if none {
         eprintln!(
             "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
         );
+    }
+    none
+}
+
+// Small, and of one length: kernels are compiled and tuned for each shape.
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_trains_and_resumes_models_of_sequences() {
+    if no_adapter() {
         return;
     }
-    // One unit and one length: kernels are compiled and tuned for each shape.
     let small = ("hstu", "heads = 2\nblocks = 1\nmax_length = 16");
     agree(WGPU, small, LOSSES[3], SOME_EPOCHS, 1e-3);
     resumes(WGPU, small);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_takes_the_step_of_attention() {
+    if !no_adapter() {
+        let model = ("sasrec", "heads = 2\nblocks = 1\nmax_length = 16");
+        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_takes_the_step_of_masked_items() {
+    if !no_adapter() {
+        let model = ("bert4rec", "heads = 2\nblocks = 1\nmax_length = 16");
+        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_takes_the_step_of_recurrence() {
+    if !no_adapter() {
+        let model = ("gru4rec", "hidden_dim = 32\nlayers = 1\nmax_length = 16");
+        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_takes_the_step_of_convolutions() {
+    if !no_adapter() {
+        let model = ("nextitnet", "dilations = [1]\nmax_length = 16");
+        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
+    }
 }
