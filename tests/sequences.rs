@@ -233,62 +233,26 @@ fn resuming_on_tensors_changes_nothing() {
     resumes(DeviceChoice::Ndarray, MODELS[6]);
 }
 
-#[cfg(feature = "wgpu")]
-fn no_adapter() -> bool {
-    let none = recsys::device::adapters().is_empty();
-    if none {
-        eprintln!(
-            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
-        );
-    }
-    none
-}
-
-// Small, and of one length: kernels are compiled and tuned for each shape.
-
+/// All in one test: kernels are compiled and tuned for each shape, once in a
+/// process. So the models are small, of one length, and of the same steps.
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_trains_and_resumes_models_of_sequences() {
-    if no_adapter() {
+    if recsys::device::adapters().is_empty() {
+        eprintln!(
+            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
+        );
         return;
     }
-    let small = ("hstu", "heads = 2\nblocks = 1\nmax_length = 16");
-    agree(WGPU, small, LOSSES[3], SOME_EPOCHS, 1e-3);
-    resumes(WGPU, small);
-}
-
-#[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_takes_the_step_of_attention() {
-    if !no_adapter() {
-        let model = ("sasrec", "heads = 2\nblocks = 1\nmax_length = 16");
-        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
+    let models = [
+        ("hstu", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("sasrec", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("gru4rec", "max_length = 16\nhidden_dim = 32\nlayers = 1"),
+        ("bert4rec", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("nextitnet", "max_length = 16\ndilations = [1]"),
+    ];
+    for model in models {
+        agree(WGPU, model, LOSSES[3], SOME_EPOCHS, 1e-3);
     }
-}
-
-#[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_takes_the_step_of_masked_items() {
-    if !no_adapter() {
-        let model = ("bert4rec", "heads = 2\nblocks = 1\nmax_length = 16");
-        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
-    }
-}
-
-#[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_takes_the_step_of_recurrence() {
-    if !no_adapter() {
-        let model = ("gru4rec", "hidden_dim = 32\nlayers = 1\nmax_length = 16");
-        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
-    }
-}
-
-#[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_takes_the_step_of_convolutions() {
-    if !no_adapter() {
-        let model = ("nextitnet", "dilations = [1]\nmax_length = 16");
-        agree(WGPU, model, LOSSES[3], ONE_STEP, 1e-4);
-    }
+    resumes(WGPU, models[0]);
 }
