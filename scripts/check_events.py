@@ -8,27 +8,18 @@
 that of ~/.cache/recsys/tb-venv.
 """
 
-import json
 import sys
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from run_curves import curves
+
 
 def main():
     run = Path(sys.argv[1])
     events = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
-    lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
-    wanted = {}
-    for line in lines:
-        values = {f"train/{k}": line[k] for k in ("loss", "learning_rate", "interactions_per_second")}
-        values |= {f"validation/{k}": v for k, v in line.get("validation", {}).items()}
-        for tag, value in values.items():
-            wanted.setdefault(tag, []).append((line["epoch"], value))
-    report = json.load(open(run / "report.json"))
-    best = report.get("training", {}).get("best_epoch", 0)
-    for name, value in report["metrics"].get("test", {}).items():
-        wanted[f"test/{name}"] = [(best, value)]
+    wanted, _, epochs = curves(run)
     tags = events.Tags()
     assert sorted(tags["scalars"]) == sorted(wanted), (tags["scalars"], sorted(wanted))
     for tag, points in wanted.items():
@@ -40,7 +31,7 @@ def main():
     config = text[0].tensor_proto.string_val[0].decode()
     assert (run / "config.toml").read_text() in config
     files = sorted(run.glob("events.out.tfevents.*"))
-    print(f"{run}: {len(wanted)} curves of {len(lines)} epochs in {len(files)} files agree")
+    print(f"{run}: {len(wanted)} curves of {epochs} epochs in {len(files)} files agree")
 
 
 if __name__ == "__main__":

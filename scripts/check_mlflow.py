@@ -19,6 +19,8 @@ os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 
 from mlflow import MlflowClient  # noqa: E402
 
+from run_curves import curves  # noqa: E402
+
 
 def flat(table, prefix=""):
     for key, value in table.items():
@@ -40,18 +42,7 @@ def main():
     (read,) = runs
     assert read.info.status == "FINISHED" and read.info.end_time > read.info.start_time, read.info
 
-    history = run / "metrics.jsonl"  # of models that are trained in epochs
-    lines = [json.loads(line) for line in open(history)] if history.exists() else []
-    wanted = {}
-    for line in lines:
-        values = {f"train/{k}": line[k] for k in ("loss", "learning_rate", "interactions_per_second")}
-        values |= {f"validation/{k}": v for k, v in line.get("validation", {}).items()}
-        for key, value in values.items():
-            wanted.setdefault(key, []).append((line["epoch"], value))
-    report = json.load(open(run / "report.json"))
-    best = report.get("training", {}).get("best_epoch", 0)
-    for key, value in report["metrics"].get("test", {}).items():
-        wanted[f"test/{key}"] = [(best, value)]
+    wanted, report, epochs = curves(run)
     wanted = {key.replace("@", "_at_"): points for key, points in wanted.items()}
     assert sorted(read.data.metrics) == sorted(wanted), (sorted(read.data.metrics), sorted(wanted))
     for key, points in wanted.items():
@@ -71,7 +62,7 @@ def main():
     assert artifacts == ["config.toml", "report.html", "report.json"], artifacts
     copy = client.download_artifacts(read.info.run_id, "report.json")
     assert json.load(open(copy)) == report
-    print(f"{run}: {len(wanted)} curves of {len(lines)} epochs agree in experiment {name}")
+    print(f"{run}: {len(wanted)} curves of {epochs} epochs agree in experiment {name}")
 
 
 if __name__ == "__main__":

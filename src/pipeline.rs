@@ -23,7 +23,7 @@ use crate::mlflow::Status;
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::preflight::{self, Forecasting, Room};
-use crate::report::{EvaluatedPart, Report, UserScores};
+use crate::report::{EvaluatedPart, Report};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
@@ -179,9 +179,16 @@ fn fit(
     .with_context(|| format!("training `{}`", config.model.name))
 }
 
-/// Fits the model of a config for the sake of its validation metric alone,
-/// and keeps nothing. The value is that of the best epoch, or that of the
-/// model where there are no epochs or no validations between them.
+/// A model that was fitted for the sake of its validation metric.
+pub struct TriedOut {
+    pub model: Box<dyn Recommender>,
+    pub summary: TrainingSummary,
+    /// Of the best epoch, or of the model where there are no epochs or no
+    /// validations between them.
+    pub value: f64,
+}
+
+/// Fits the model of a config and keeps nothing on disk.
 ///
 /// # Errors
 /// Those of fitting; data without a validation part.
@@ -190,41 +197,44 @@ pub fn try_out(
     data: &RunData,
     device: &Resolved,
     observer: &mut dyn Observer,
-) -> Result<(TrainingSummary, f64)> {
+) -> Result<TriedOut> {
     let Fitted { model, summary } = fit(config, data, device, observer, &mut NoCheckpoints)?;
     let value = match summary.best_value {
         Some(value) => value,
         None => {
-            let done = watched(config, data, model.as_ref())?;
+            let set = data.split.validation.as_ref();
+            let set = set.context("there is no validation part")?;
+            let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
+            let task = task(config, data, &config.model.name, set, &metrics);
+            let done = evaluate(model.as_ref(), &task, &mut Silent)?;
             let value = done.metrics.iter().next().map(|(_, value)| value);
             value.context("there is no value to judge by")?
         }
     };
-    Ok((summary, value))
+    Ok(TriedOut {
+        model,
+        summary,
+        value,
+    })
 }
 
-/// [`try_out`] for the values behind the validation metric.
+/// A model on one part by the metrics of a report; `None` where the split has
+/// no such part.
 ///
 /// # Errors
-/// As [`try_out`].
-pub fn validation_scores(
+/// Those of [`evaluate`].
+pub fn evaluate_part(
     config: &Config,
     data: &RunData,
-    device: &Resolved,
-    observer: &mut dyn Observer,
-) -> Result<UserScores> {
-    let Fitted { model, .. } = fit(config, data, device, observer, &mut NoCheckpoints)?;
-    let done = watched(config, data, model.as_ref())?;
-    Ok(UserScores::new(&done.per_user, &data.users))
-}
-
-/// The validation metric of a model.
-fn watched(config: &Config, data: &RunData, model: &dyn Recommender) -> Result<Evaluation> {
-    let set = data.split.validation.as_ref();
-    let set = set.context("there is no validation part")?;
-    let metrics = [MetricSpec::parse(&config.training.validation_metric)?];
+    model: &dyn Recommender,
+    part: EvaluatedPart,
+) -> Result<Option<Evaluation>> {
+    let Some(set) = part_of(data, part) else {
+        return Ok(None);
+    };
+    let metrics = config.evaluation.specs()?;
     let task = task(config, data, &config.model.name, set, &metrics);
-    evaluate(model, &task, &mut Silent)
+    evaluate(model, &task, &mut Silent).map(Some)
 }
 
 /// What is watched while training: the metrics of the report, less those that

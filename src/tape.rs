@@ -213,6 +213,11 @@ impl Tape {
         x + self.floats(noise, shape)
     }
 
+    /// With automatic differentiation where it trains.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     pub fn ints(&self, values: &[u32]) -> Tensor<1, Int> {
         ints(values, &self.device)
     }

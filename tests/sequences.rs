@@ -233,6 +233,8 @@ fn resuming_on_tensors_changes_nothing() {
     resumes(DeviceChoice::Ndarray, MODELS[6]);
 }
 
+/// All in one test: kernels are compiled and tuned for each shape, once in a
+/// process. So the models are small, of one length, and of the same steps.
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_trains_and_resumes_models_of_sequences() {
@@ -242,8 +244,15 @@ fn wgpu_trains_and_resumes_models_of_sequences() {
         );
         return;
     }
-    // One unit and one length: kernels are compiled and tuned for each shape.
-    let small = ("hstu", "heads = 2\nblocks = 1\nmax_length = 16");
-    agree(WGPU, small, LOSSES[3], SOME_EPOCHS, 1e-3);
-    resumes(WGPU, small);
+    let models = [
+        ("hstu", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("sasrec", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("gru4rec", "max_length = 16\nhidden_dim = 32\nlayers = 1"),
+        ("bert4rec", "max_length = 16\nheads = 2\nblocks = 1"),
+        ("nextitnet", "max_length = 16\ndilations = [1]"),
+    ];
+    for model in models {
+        agree(WGPU, model, LOSSES[3], SOME_EPOCHS, 1e-3);
+    }
+    resumes(WGPU, models[0]);
 }

@@ -7,17 +7,15 @@ use super::open::say_device;
 use super::output;
 use super::progress::Progress;
 use super::train;
+use crate::compare::Comparison;
 use crate::config::Config;
 use crate::data::dataset::Dataset;
 use crate::device::{self, DeviceChoice};
-use crate::event::Silent;
 use crate::fsio;
 use crate::pipeline;
-use crate::report::{DataSummary, EvaluatedPart, Report, UserScores};
+use crate::report::{DataSummary, Report};
 use crate::run_dir::{RunDir, default_path, ensure_empty};
-use crate::search::{Bench, Budget, Log, Search, Trial};
-use crate::seed::Seed;
-use crate::stats;
+use crate::search::{AsGiven, Bench, Budget, Log, PARTS, Search, Trial};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,7 +23,8 @@ use std::path::{Path, PathBuf};
 /// Find better settings, by trials that are judged on the validation part alone.
 ///
 /// The space is [tune.space] of the config, or what is usual for its model. The first trial is the
-/// config as it stands. At the end the best config is trained and judged on the test part, once.
+/// config as it stands. At the end the best config is trained, judged on the test part, and compared
+/// with the config as it stands there; no trial is chosen by that part.
 /// Ctrl-C stops; `--resume` goes on with the trial that was under way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -45,8 +44,9 @@ A config may say where to look, how long and how:
   training.learning_rate = { float = [1e-4, 1e-1], log = true }
   model.loss = { choice = [\"bpr\", \"softmax\"] }
 
-The folder holds, for each config, trials.jsonl, best.toml (for `recsys train --config`) and the run
-best/, and search.html, a page with the trials as plots.")]
+The folder holds, for each config, trials.jsonl, best.toml (for `recsys train --config`), the run
+best/ and what the config as it stands is worth in configured/; and search.html, a page with the
+trials as plots and with what tuning gained.")]
 pub struct Args {
     /// A config to tune; repeatable.
     #[arg(short, long, value_name = "FILE", required_unless_present = "resume")]
@@ -97,8 +97,8 @@ const PLAN: &str = "tune.json";
 /// from may change before a search goes on.
 const CONFIG: &str = "config.toml";
 
-/// Validation scores of users by the config as it stands.
-const CONFIGURED: &str = "configured.parquet";
+/// What the config as it stands is worth.
+const CONFIGURED: &str = "configured";
 
 /// What a search of one config came to.
 struct Outcome {
@@ -107,13 +107,12 @@ struct Outcome {
     budget: Budget,
     log: Log,
     report: Report,
-    gain: Option<Gain>,
-}
-
-/// Of the best over the config as it stands, a user on validation.
-struct Gain {
-    mean: f64,
-    interval: [f64; 2],
+    /// `None` where it failed.
+    given: Option<AsGiven>,
+    /// Whether the best is the config as it stands.
+    unchanged: bool,
+    /// Of the best over the config as it stands, by part.
+    gains: Vec<Comparison>,
 }
 
 pub fn run(args: &Args, quiet: bool) -> Result<u8> {
@@ -254,14 +253,22 @@ impl Job<'_> {
         let search = Search::new(&config, budget)?;
         let best = search.best(log.trials());
         let best = best.context("no trial came to its end; look at trials.jsonl for why")?;
+        let unchanged = best.number == 0;
         let best_config = search.config_of(&best.settings)?;
         self.write_best(&best_config, best, log.trials().len())?;
         let Some(report) = self.train(best_config, &mut progress)? else {
             return Ok(None);
         };
+        let given = AsGiven::read(&self.folder.join(CONFIGURED))?;
+        let gains = match &given {
+            Some(given) if !unchanged => self.gains(given)?,
+            _ => Vec::new(),
+        };
         Ok(Some(Outcome {
             name: self.planned.name.clone(),
-            gain: self.gain(&config.training.validation_metric)?,
+            given,
+            unchanged,
+            gains,
             config,
             budget,
             log,
@@ -289,40 +296,16 @@ impl Job<'_> {
         let bench = Bench {
             data: &data,
             device: &device,
+            given: &self.folder.join(CONFIGURED),
             stop: &stop,
         };
-        if !Search::new(config, budget)?.run(bench, log, progress)? {
-            return Ok(false);
-        }
-        let path = self.folder.join(CONFIGURED);
-        if !path.exists() {
-            progress.say("the config as it stands once more, for its scores of users");
-            pipeline::validation_scores(config, &data, &device, &mut Silent)?.write(&path)?;
-        }
-        Ok(true)
+        Search::new(config, budget)?.run(bench, log, progress)
     }
 
-    /// By a paired bootstrap over users; `None` for a metric without a value
-    /// a user.
-    fn gain(&self, metric: &str) -> Result<Option<Gain>> {
+    fn gains(&self, given: &AsGiven) -> Result<Vec<Comparison>> {
         let run = RunDir::open(&self.folder.join("best"))?;
-        let best = UserScores::read(&run.scores_path(EvaluatedPart::Validation, None))?;
-        let configured = UserScores::read(&self.folder.join(CONFIGURED))?;
-        let (Some(best_values), Some(values)) = (best.get(metric), configured.get(metric)) else {
-            return Ok(None);
-        };
-        ensure!(
-            best.users == configured.users,
-            "{} does not belong to {}",
-            self.folder.join(CONFIGURED).display(),
-            run.path().display()
-        );
-        let pairs = best_values.iter().zip(values);
-        let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
-        Ok(Some(Gain {
-            mean: stats::mean(&differences),
-            interval: stats::mean_intervals(&[&differences], Seed(0))[0],
-        }))
+        let gains = PARTS.iter().map(|&part| given.against(&run, part));
+        gains.filter_map(Result::transpose).collect()
     }
 
     fn write_best(&self, config: &Config, best: &Trial, trials: usize) -> Result<()> {
@@ -337,7 +320,8 @@ impl Job<'_> {
         fsio::write_atomic_bytes(&self.folder.join("best.toml"), text.as_bytes())
     }
 
-    /// The only time that anything is judged on the test part.
+    /// The only trial beside the first, which is not chosen but given, that is
+    /// judged on the test part.
     fn train(&self, config: Config, progress: &mut Progress) -> Result<Option<Report>> {
         let path = self.folder.join("best");
         progress.say("training with the best settings");

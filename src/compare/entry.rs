@@ -168,6 +168,31 @@ impl Entry {
         })
     }
 
+    /// A model that was judged as a run was, and has no run of its own.
+    ///
+    /// # Errors
+    /// A run that is damaged.
+    pub fn beside(
+        run: &RunDir,
+        name: &str,
+        metrics: MetricValues,
+        scores: UserScores,
+    ) -> Result<Self> {
+        let config = run.config()?;
+        Ok(Self {
+            name: name.to_string(),
+            model: config.model.name.clone(),
+            baseline: false,
+            runs: vec![RunScores {
+                path: run.path().to_path_buf(),
+                seed: config.seed,
+                exam: Exam::of(run, &config)?,
+                metrics,
+                scores,
+            }],
+        })
+    }
+
     /// The baselines that all runs have, as entries.
     fn baselines(&self, part: EvaluatedPart) -> Result<Vec<Self>> {
         let mut entries: Vec<Self> = Vec::new();

@@ -6,21 +6,25 @@ use crate::page::{self, Page, escaped, muted};
 
 /// The page.
 pub fn html(comparison: &Comparison) -> String {
+    Page {
+        title: &format!("Comparison on the {} part", comparison.part),
+        main: &section(comparison, 2),
+        ..Page::default()
+    }
+    .html()
+}
+
+/// What is on it, under headings of this level, for a page that has more.
+pub fn section(comparison: &Comparison, level: u8) -> String {
     let mut main = page::table(&figures(comparison), "", &[]);
     for tests in pairs(comparison) {
         let (entry, against) = (escaped(&tests[0].entry), escaped(&tests[0].against));
-        main += &format!("<h2>{entry} against {against}</h2>\n");
+        main += &format!("<h{level}>{entry} against {against}</h{level}>\n");
         main += &forest(tests);
         let classes: Vec<&str> = tests.iter().map(|t| class(t.outcome)).collect();
         main += &page::table(&rows(tests), "", &classes);
     }
-    main += &muted(&method(comparison));
-    Page {
-        title: &format!("Comparison on the {} part", comparison.part),
-        main: &main,
-        ..Page::default()
-    }
-    .html()
+    main + &muted(&method(comparison))
 }
 
 fn class(outcome: Outcome) -> &'static str {

@@ -13,7 +13,7 @@ mod pairs;
 mod text;
 
 pub use entry::{Entry, Sources};
-pub use html::html;
+pub use html::{html, section};
 pub use limit::{Limit, Unmet};
 pub use text::{csv, markdown, table};
 

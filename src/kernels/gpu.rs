@@ -25,6 +25,41 @@ pub fn own(tensor: CubeTensor) -> CubeTensor {
     }
 }
 
+/// A word of the block `high << 32 | low` of a stream, whose key is `k0, k1`
+/// and the upper half of whose counter is `c2, c3`: see
+/// [`crate::seed::Rng::words`].
+#[cube]
+pub fn philox(low: u32, high: u32, c2: u32, c3: u32, k0: u32, k1: u32, place: u32) -> u32 {
+    let mut c0 = low;
+    let mut c1 = high;
+    let mut c2 = c2;
+    let mut c3 = c3;
+    let mut k0 = k0;
+    let mut k1 = k1;
+    #[unroll]
+    for _ in 0..10u32 {
+        let high0 = c0.mul_hi(0xD251_1F53u32);
+        let low0 = c0 * 0xD251_1F53u32;
+        let high1 = c2.mul_hi(0xCD9E_8D57u32);
+        let low1 = c2 * 0xCD9E_8D57u32;
+        c0 = high1 ^ c1 ^ k0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ k1;
+        c3 = low0;
+        k0 += 0x9E37_79B9u32;
+        k1 += 0xBB67_AE85u32;
+    }
+    let mut value = c0;
+    if place == 1 {
+        value = c1;
+    } else if place == 2 {
+        value = c2;
+    } else if place == 3 {
+        value = c3;
+    }
+    value
+}
+
 /// Which formula a kernel is compiled for; AdamW is Adam with other numbers.
 #[derive(CubeType, Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Formula {

@@ -15,6 +15,8 @@ pub mod layers;
 pub mod lengths;
 pub mod mf;
 pub mod ncf;
+#[cfg(feature = "wgpu")]
+pub mod padded;
 pub mod propagate;
 pub mod rows;
 pub mod scan;

@@ -7,10 +7,12 @@
 //! several run at a time), so that a search that was killed goes on as if
 //! nothing had happened.
 
+mod given;
 mod plot;
 mod trial;
 mod watch;
 
+pub use given::{AsGiven, PARTS};
 pub use plot::{Plotted, html};
 pub use trial::{Log, Trial, TrialState};
 
@@ -19,12 +21,13 @@ use crate::device::Resolved;
 use crate::event::{Event, Observer};
 use crate::metrics::{Direction, MetricSpec};
 use crate::models;
-use crate::pipeline;
+use crate::pipeline::{self, TriedOut};
 use crate::run_dir::RunData;
 use crate::seed::Seed;
 use crate::tune::{Curve, Space, Tried, TuneConfig, default_space, suggest};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 use watch::Watch;
 
@@ -58,6 +61,9 @@ pub struct Budget {
 pub struct Bench<'a> {
     pub data: &'a RunData,
     pub device: &'a Resolved,
+    /// Where the figures of the first trial go, which is the config as it
+    /// stands.
+    pub given: &'a Path,
     /// Asked after each step.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
@@ -314,9 +320,16 @@ impl<'a> Search<'a> {
             error: None,
         };
         match outcome {
-            Ok((summary, value)) => {
+            Ok(TriedOut {
+                model,
+                summary,
+                value,
+            }) => {
                 if summary.interrupted && !watch.hopeless {
                     return Ok(None);
+                }
+                if draft.number == 0 {
+                    AsGiven::judge(self.config, bench.data, model.as_ref())?.write(bench.given)?;
                 }
                 if summary.interrupted {
                     trial.state = TrialState::Pruned;

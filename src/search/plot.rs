@@ -2,8 +2,10 @@
 
 use super::trial::shown;
 use super::{Search, Trial, TrialState, has_epochs};
+use crate::compare::{self, Comparison};
 use crate::metrics::Direction;
 use crate::page::{self, Page, escaped, muted};
+use crate::report::EvaluatedPart;
 use crate::tune::{Dimension, Range};
 
 /// A search and what it tried.
@@ -12,11 +14,17 @@ pub struct Plotted<'a> {
     pub metric: &'a str,
     pub search: &'a Search<'a>,
     pub trials: &'a [Trial],
+    /// Of the best with the config as it stands, a part each.
+    pub gains: &'a [Comparison],
 }
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 280.0;
 const PANEL: (f64, f64) = (340.0, 220.0);
+
+/// Of a difference on validation.
+const CHOSEN: &str = "The best was chosen for these figures, which flatter it; those on test had no \
+                      say in it.";
 
 /// Trials in the table.
 const ROWS: usize = 15;
@@ -49,6 +57,7 @@ fn section(plotted: &Plotted<'_>) -> String {
             best.number + 1
         );
     }
+    text += &on_test(plotted);
     text += &format!(
         "{} trials in {seconds:.0} s: {} to the end, {} given up, {} failed.</p>\n",
         plotted.trials.len(),
@@ -66,7 +75,35 @@ fn section(plotted: &Plotted<'_>) -> String {
     for dimension in &plotted.search.space().dimensions {
         text += &panel(plotted, dimension, &scale);
     }
-    text + "</div>\n" + &table(plotted)
+    text += "</div>\n";
+    text += &table(plotted);
+    for gain in plotted.gains {
+        text += &format!(
+            "<h3>The best and the config as it stands, on {}</h3>\n",
+            gain.part
+        );
+        if gain.part == EvaluatedPart::Validation {
+            text += &muted(CHOSEN);
+        }
+        text += &compare::section(gain, 4);
+    }
+    text
+}
+
+/// What the search is worth where no trial was chosen.
+fn on_test(plotted: &Plotted<'_>) -> String {
+    let gains = plotted.gains.iter();
+    let mut tests = gains
+        .filter(|gain| gain.part == EvaluatedPart::Test)
+        .flat_map(|gain| &gain.tests);
+    match tests.find(|test| test.metric == plotted.metric) {
+        Some(test) => format!(
+            "Test: {:.4} as configured, <strong>{:.4}</strong> tuned, {:+.4} a user (95% interval \
+             {:+.4} to {:+.4}). ",
+            test.against_value, test.value, test.difference, test.interval[0], test.interval[1]
+        ),
+        None => String::new(),
+    }
 }
 
 /// The values from which axes are made. What is far worse than the rest would

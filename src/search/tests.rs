@@ -2,6 +2,7 @@ use super::*;
 use crate::data::{Dataset, Log as DataLog};
 use crate::device::{DeviceChoice, resolve};
 use crate::event::Silent;
+use crate::report::EvaluatedPart;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// 60 users, 24 items in two tastes, with some noise.
@@ -71,6 +72,7 @@ impl Room {
         let bench = Bench {
             data: &self.data,
             device: &self.device,
+            given: &self.folder.path().join(format!("{name}-given")),
             stop,
         };
         let search = Search::new(&self.config, budget).unwrap();
@@ -100,18 +102,47 @@ fn a_search_begins_with_the_config_and_ends_with_the_best() {
     assert_eq!(best.value, Some(most));
     let tuned = search.config_of(&best.settings).unwrap();
     assert_eq!(tuned.tune, None);
-    let (_, value) = pipeline::try_out(&tuned, &room.data, &room.device, &mut Silent).unwrap();
-    assert_eq!(value, most);
+    let again = pipeline::try_out(&tuned, &room.data, &room.device, &mut Silent).unwrap();
+    assert_eq!(again.value, most);
     let page = html(&[Plotted {
         name: "ease",
         metric: "ndcg@10",
         search: &search,
         trials: &trials,
+        gains: &[],
     }]);
     assert!(
         page.matches("<circle").count() == 30 && !page.contains("http"),
         "{page}"
     );
+}
+
+/// The first trial's figures are kept as the config's own training has them.
+#[test]
+fn the_config_as_it_stands_is_judged_on_both_parts_once() {
+    let room = Room::new(MF);
+    let (_, trials) = room.run("log", budget(2), &|| false);
+    let folder = room.folder.path().join("log-given");
+    let kept = AsGiven::read(&folder).unwrap().unwrap();
+    let once = pipeline::try_out(&room.config, &room.data, &room.device, &mut Silent).unwrap();
+    let again = AsGiven::judge(&room.config, &room.data, once.model.as_ref()).unwrap();
+    // Figures are read back from text, which may cost the last bit.
+    for part in PARTS {
+        let (kept, again) = (kept.metrics(part).unwrap(), again.metrics(part).unwrap());
+        for ((name, value), (same, other)) in kept.iter().zip(again.iter()) {
+            assert!(name == same && (value - other).abs() < 1e-12, "{name}");
+        }
+    }
+    assert!(kept.has_scores_of(&again));
+    let validation = kept.metrics(EvaluatedPart::Validation).unwrap();
+    let value = validation.get("ndcg@10").unwrap();
+    assert!((value - trials[0].value.unwrap()).abs() < 1e-12);
+    let test = kept.metrics(EvaluatedPart::Test).unwrap();
+    assert!(test.get("ndcg@10").is_some() && test != validation);
+    // What is there is not made again: the log has the first trial.
+    std::fs::remove_dir_all(&folder).unwrap();
+    room.run("log", budget(3), &|| false);
+    assert_eq!(AsGiven::read(&folder).unwrap(), None);
 }
 
 #[test]

@@ -168,7 +168,9 @@ fn a_search_writes_a_config_that_trains() {
                  --set tune.space.model.embedding_dim.int=[2,12]";
     let out = sandbox.ok(tuned);
     assert!(
-        out.contains("as configured") && out.contains("a user by tuning"),
+        out.contains("test, as configured")
+            && out.contains("on validation")
+            && out.contains("ndcg@5 on test"),
         "{out}"
     );
     assert_eq!(sandbox.read("tuned/config/trials.jsonl").lines().count(), 6);
@@ -179,6 +181,22 @@ fn a_search_writes_a_config_that_trains() {
             .read("tuned/search.html")
             .contains("model.embedding_dim")
     );
+    // The config as it stands beside it, as if it had been trained by itself.
+    sandbox.trained();
+    let as_given = json(&sandbox.read("tuned/config/configured/figures.json"));
+    assert_eq!(as_given, json(&sandbox.read("run/report.json"))["metrics"]);
+    let pair = "compare run tuned/config/best --metrics ndcg@5 --seed 0 --format json";
+    let test = &json(&sandbox.ok(pair))["tests"][0];
+    let [gain, low, high] = [
+        &test["difference"],
+        &test["interval"][0],
+        &test["interval"][1],
+    ]
+    .map(|v| v.as_f64().unwrap());
+    let said = format!(
+        "config: ndcg@5 on test {gain:+.4} a user by tuning (95% interval {low:+.4} to {high:+.4})"
+    );
+    assert!(out.contains(&said), "{said}\n{out}");
     let report = json(&sandbox.read("tuned/config/best/report.json"));
     let again = "-q train --config tuned/config/best.toml --output again --format json";
     assert_eq!(json(&sandbox.ok(again))["metrics"], report["metrics"]);

@@ -1,6 +1,7 @@
 //! What `recsys tune` says and draws at its end.
 
-use super::{Gain, Outcome};
+use super::Outcome;
+use crate::compare::Test;
 use crate::fsio;
 use crate::report::{EvaluatedPart, align};
 use crate::search::{Plotted, Search, TrialState, has_epochs, html};
@@ -15,12 +16,13 @@ pub(super) fn write_page(folder: &Path, outcomes: &[Outcome]) -> Result<()> {
         metric: &o.config.training.validation_metric,
         search,
         trials: o.log.trials(),
+        gains: &o.gains,
     });
     let page = html(&plotted.collect::<Vec<_>>());
     fsio::write_atomic_bytes(&folder.join("search.html"), page.as_bytes())
 }
 
-/// One row a config, then the best settings.
+/// One row a config, then what tuning gained and where the best settings are.
 pub(super) fn text(folder: &Path, outcomes: &[Outcome]) -> String {
     let header = [
         "config",
@@ -30,19 +32,17 @@ pub(super) fn text(folder: &Path, outcomes: &[Outcome]) -> String {
         "failed",
         "seconds",
         "metric",
-        "as configured",
+        "validation, as configured",
         "tuned",
-        "test, tuned",
+        "test, as configured",
+        "tuned",
     ];
     let mut rows = vec![header.map(String::from).to_vec()];
     rows.extend(outcomes.iter().map(row));
     let mut text = align(&rows).join("\n");
-    text += "\n\n(as configured and tuned: on validation, which chose the settings)\n";
+    text += "\n\n(validation chose the settings, and flatters them; test had no say in it)\n";
     for outcome in outcomes {
-        text += &outcome
-            .gain
-            .as_ref()
-            .map_or_else(String::new, |gain| said(outcome, gain));
+        text += &gained(outcome);
         if let Some(verdict) = &outcome.report.verdict {
             text += &format!("{}: {}\n", outcome.name, verdict.sentence);
         }
@@ -67,10 +67,8 @@ fn row(outcome: &Outcome) -> Vec<String> {
     };
     let metric = &outcome.config.training.validation_metric;
     let shown = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
-    let of = |part| {
-        let metrics = outcome.report.metrics.get(&part);
-        metrics.and_then(|m| m.get(metric))
-    };
+    let given = |part| outcome.given.as_ref()?.metrics(part)?.get(metric);
+    let tuned = |part| outcome.report.metrics.get(&part)?.get(metric);
     let seconds: f64 = trials.iter().map(|t| t.seconds).sum();
     vec![
         outcome.name.clone(),
@@ -84,21 +82,34 @@ fn row(outcome: &Outcome) -> Vec<String> {
         format!("{seconds:.0}"),
         metric.clone(),
         shown(trials.first().and_then(|t| t.value)),
-        shown(of(EvaluatedPart::Validation)),
-        shown(of(EvaluatedPart::Test)),
+        shown(tuned(EvaluatedPart::Validation)),
+        shown(given(EvaluatedPart::Test)),
+        shown(tuned(EvaluatedPart::Test)),
     ]
 }
 
-/// Whether the search was worth its while.
-fn said(outcome: &Outcome, gain: &Gain) -> String {
+/// Whether the search was worth its while, on each part.
+fn gained(outcome: &Outcome) -> String {
+    let name = &outcome.name;
     let metric = &outcome.config.training.validation_metric;
-    let [low, high] = gain.interval;
+    if outcome.unchanged {
+        return format!("{name}: no trial was better than the config as it stands\n");
+    }
+    let tests = outcome.gains.iter().flat_map(|gain| {
+        let watched = gain.tests.iter().filter(|t| t.metric == *metric);
+        watched.map(|test| (gain.part, test))
+    });
+    tests.map(|(part, test)| said(name, part, test)).collect()
+}
+
+fn said(name: &str, part: EvaluatedPart, test: &Test) -> String {
+    let [low, high] = test.interval;
     let figures = format!(
-        "{}: {metric} on validation {:+.4} a user by tuning (95% interval {low:+.4} to {high:+.4})",
-        outcome.name, gain.mean
+        "{name}: {} on {part} {:+.4} a user by tuning (95% interval {low:+.4} to {high:+.4})",
+        test.metric, test.difference
     );
     match low <= 0.0 && 0.0 <= high {
-        true => format!("{figures}: within chance, the config may be as good as it stands\n"),
+        true => format!("{figures}: within chance\n"),
         false => format!("{figures}\n"),
     }
 }

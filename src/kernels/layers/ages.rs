@@ -41,6 +41,11 @@ impl Ages {
     }
 }
 
+/// The least age of each bucket but the first, which has all that are below.
+pub fn bucket_starts() -> &'static [i64; BUCKETS] {
+    &STARTS
+}
+
 /// The least age of each bucket.
 static STARTS: LazyLock<[i64; BUCKETS]> = LazyLock::new(|| {
     std::array::from_fn(|bucket| match bucket {

@@ -20,7 +20,7 @@ mod tests;
 mod unit;
 mod vocabulary;
 
-pub use ages::{Ages, BUCKETS};
+pub use ages::{Ages, BUCKETS, bucket_starts};
 pub use attention::{Attend, Kernel};
 pub use gru::GruWeights;
 pub use layout::{Entry, Init, Layout, Weight, Weights};

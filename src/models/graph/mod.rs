@@ -97,13 +97,8 @@ pub const LIGHTGCN: ModelEntry = ModelEntry {
     gradient: true,
     defaults: defaults::<LightGcn>,
     build: |table| {
-        let (params, shared): (LightGcn, _) = parse(table)?;
-        let size = Size {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            regularization: params.regularization,
-        };
-        build(size, None, shared)
+        let (LightGcn {}, shared) = parse(table)?;
+        build(None, shared)
     },
 };
 
@@ -116,19 +111,14 @@ pub const SIMGCL: ModelEntry = ModelEntry {
     gradient: true,
     defaults: defaults::<SimGcl>,
     build: |table| {
-        let (params, shared): (SimGcl, _) = parse(table)?;
+        let (params, shared): (SimGcl, Shared) = parse(table)?;
         let contrast = contrasting(
             Views::Two,
             params.contrast_weight,
             params.temperature,
             params.noise,
         )?;
-        let size = Size {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            regularization: params.regularization,
-        };
-        build(size, Some(contrast), shared)
+        build(Some(contrast), shared)
     },
 };
 
@@ -152,11 +142,11 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
     gradient: true,
     defaults: defaults::<XSimGcl>,
     build: |table| {
-        let (params, shared): (XSimGcl, _) = parse(table)?;
+        let (params, shared): (XSimGcl, Shared) = parse(table)?;
         ensure!(
-            (1..=params.layers).contains(&params.contrast_layer),
+            (1..=shared.size.layers).contains(&params.contrast_layer),
             "`contrast_layer` must be one of the {} layers",
-            params.layers
+            shared.size.layers
         );
         let contrast = contrasting(
             Views::Layer(params.contrast_layer),
@@ -164,12 +154,7 @@ pub const XSIMGCL: ModelEntry = ModelEntry {
             params.temperature,
             params.noise,
         )?;
-        let size = Size {
-            columns: params.embedding_dim,
-            layers: params.layers,
-            regularization: params.regularization,
-        };
-        build(size, Some(contrast), shared)
+        build(Some(contrast), shared)
     },
 };
 
@@ -196,20 +181,14 @@ fn contrasting(views: Views, weight: f64, temperature: f64, noise: f64) -> Resul
     })
 }
 
-/// What a graph model has, whatever it contrasts.
-struct Size {
-    columns: usize,
-    layers: usize,
-    regularization: f64,
-}
-
-fn build(
-    size: Size,
-    contrast: Option<Contrasting>,
-    Shared { loss, embeddings }: Shared,
-) -> Result<Box<dyn ModelSpec>> {
+fn build(contrast: Option<Contrasting>, shared: Shared) -> Result<Box<dyn ModelSpec>> {
+    let Shared {
+        size,
+        loss,
+        embeddings,
+    } = shared;
     let settings = Settings {
-        columns: size.columns,
+        columns: size.embedding_dim,
         layers: size.layers,
         // Contrasted models leave the embeddings themselves out of the mean.
         first: contrast.is_none(),

@@ -8,15 +8,25 @@ use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What all three share: the loss of scores, and what keeps embeddings small.
+/// What all three share: their size, the loss of scores, and what keeps
+/// embeddings small.
 pub struct Shared {
+    pub size: Size,
     pub loss: LossParams,
     pub embeddings: Embeddings,
 }
 
+/// What one has beside that.
+pub trait Own: Default + Serialize + DeserializeOwned {
+    /// The default of `layers`.
+    const LAYERS: i64;
+}
+
 /// The parameters of a model, and the shared ones beside them.
-pub fn defaults<T: Default + Serialize>() -> toml::Table {
-    let mut all = params::defaults::<T>();
+pub fn defaults<T: Own>() -> toml::Table {
+    let mut all = params::defaults::<Size>();
+    all.insert("layers".to_string(), T::LAYERS.into());
+    all.extend(params::defaults::<T>());
     all.extend(params::defaults::<LossParams>());
     all.extend(params::defaults::<Embeddings>());
     all
@@ -26,16 +36,35 @@ pub fn defaults<T: Default + Serialize>() -> toml::Table {
 ///
 /// # Errors
 /// As [`params::parse`].
-pub fn parse<T>(mut table: toml::Table) -> Result<(T, Shared)>
-where
-    T: Default + Serialize + DeserializeOwned,
-{
+pub fn parse<T: Own>(mut table: toml::Table) -> Result<(T, Shared)> {
     let all = defaults::<T>();
+    // The default of a model, which its size does not know.
+    table.entry("layers").or_insert(T::LAYERS.into());
     let shared = Shared {
+        size: params::take(&mut table, &all)?,
         loss: params::take(&mut table, &all)?,
         embeddings: params::take(&mut table, &all)?,
     };
     Ok((params::parse(table)?, shared))
+}
+
+/// The size of the embeddings, how far they go, and their regularization.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Size {
+    pub embedding_dim: usize,
+    pub layers: usize,
+    pub regularization: f64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 64,
+            layers: 2,
+            regularization: 5e-5,
+        }
+    }
 }
 
 /// The loss of scores, of all three.
@@ -74,43 +103,31 @@ impl LossParams {
     }
 }
 
-/// Parameters of `lightgcn`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// `lightgcn` has nothing but the shared parameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct LightGcn {
-    pub embedding_dim: usize,
-    pub layers: usize,
-    pub regularization: f64,
-}
+pub struct LightGcn {}
 
-impl Default for LightGcn {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            layers: 3,
-            regularization: 5e-5,
-        }
-    }
+impl Own for LightGcn {
+    const LAYERS: i64 = 3;
 }
 
 /// Parameters of `simgcl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimGcl {
-    pub embedding_dim: usize,
-    pub layers: usize,
-    pub regularization: f64,
     pub contrast_weight: f64,
     pub temperature: f64,
     pub noise: f64,
 }
 
+impl Own for SimGcl {
+    const LAYERS: i64 = 2;
+}
+
 impl Default for SimGcl {
     fn default() -> Self {
         Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
             contrast_weight: 0.05,
             temperature: 0.2,
             noise: 0.1,
@@ -122,21 +139,19 @@ impl Default for SimGcl {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct XSimGcl {
-    pub embedding_dim: usize,
-    pub layers: usize,
-    pub regularization: f64,
     pub contrast_weight: f64,
     pub temperature: f64,
     pub noise: f64,
     pub contrast_layer: usize,
 }
 
+impl Own for XSimGcl {
+    const LAYERS: i64 = 2;
+}
+
 impl Default for XSimGcl {
     fn default() -> Self {
         Self {
-            embedding_dim: 64,
-            layers: 2,
-            regularization: 5e-5,
             contrast_weight: 0.1,
             temperature: 0.2,
             noise: 0.2,

@@ -120,7 +120,9 @@ impl Spec {
         let block = 4 * (30 * dim + 10 * longest);
         let layers = places * block * layout.entries.len() as u64 / 8;
         let scores = match self.setup.loss {
-            SequenceLoss::CrossEntropy => 4 * 4 * tensors::SCORES as u64,
+            SequenceLoss::CrossEntropy => {
+                4 * 4 * (tensors::SCORES as u64).min(places * work.items())
+            }
             _ => 3 * 4 * places * (1 + work.training.negatives as u64) * dim,
         };
         2 * gradients + layers + scores

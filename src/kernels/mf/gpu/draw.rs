@@ -1,6 +1,7 @@
 //! The draws of [`crate::seed`] and [`crate::sampling`] on a GPU: the same
 //! numbers, by operations on 32 bits.
 
+use crate::kernels::gpu::philox;
 use crate::sampling::{BLOCKS_PER_DRAW, MAX_TRIES};
 use crate::seed::{Permutation, Rng};
 use cubecl::prelude::*;
@@ -73,38 +74,20 @@ pub fn shuffled(epoch: &[u32], place: u32) -> u32 {
 /// The `index`-th word of the stream from the block `high << 32 | low` on.
 #[cube]
 fn word(epoch: &[u32], low: u32, high: u32, index: u32) -> u32 {
-    let mut c0 = low + index / 4;
-    let mut c1 = high;
-    if c0 < low {
-        c1 += 1u32;
+    let block = low + index / 4;
+    let mut carried = high;
+    if block < low {
+        carried += 1u32;
     }
-    let mut c2 = epoch[STREAM + 2];
-    let mut c3 = epoch[STREAM + 3];
-    let mut k0 = epoch[STREAM];
-    let mut k1 = epoch[STREAM + 1];
-    #[unroll]
-    for _ in 0..10u32 {
-        let high0 = c0.mul_hi(0xD251_1F53u32);
-        let low0 = c0 * 0xD251_1F53u32;
-        let high1 = c2.mul_hi(0xCD9E_8D57u32);
-        let low1 = c2 * 0xCD9E_8D57u32;
-        c0 = high1 ^ c1 ^ k0;
-        c1 = low1;
-        c2 = high0 ^ c3 ^ k1;
-        c3 = low0;
-        k0 += 0x9E37_79B9u32;
-        k1 += 0xBB67_AE85u32;
-    }
-    let place = index % 4;
-    let mut value = c0;
-    if place == 1 {
-        value = c1;
-    } else if place == 2 {
-        value = c2;
-    } else if place == 3 {
-        value = c3;
-    }
-    value
+    philox(
+        block,
+        carried,
+        epoch[STREAM + 2],
+        epoch[STREAM + 3],
+        epoch[STREAM],
+        epoch[STREAM + 1],
+        index % 4,
+    )
 }
 
 /// Whether `item` is among the sorted items from `from` to `to`.

@@ -1,11 +1,13 @@
 //! Attention within sequences that stand side by side.
 
-use super::{TensorLayers, stream_of};
-use crate::kernels::layers::{Ages, Attend, BUCKETS, Kernel, Weight};
-use crate::kernels::simd::{WIDTH, flat};
+use super::TensorLayers;
+#[cfg(feature = "wgpu")]
+use crate::device::{Family, family};
+use crate::kernels::layers::{Attend, BUCKETS, Kernel, Weight};
+#[cfg(feature = "wgpu")]
+use crate::kernels::padded::bucket_sums;
 use crate::tape::WayBack;
-use burn::tensor::{Int, Tensor, TensorData, activation};
-use rayon::prelude::*;
+use burn::tensor::{Int, Tensor, activation};
 
 /// Added to what a softmax must not see.
 const BLOCKED: f32 = 1e9;
@@ -26,8 +28,8 @@ impl TensorLayers<'_> {
             Kernel::Softmax { dropout } => {
                 let scores = inner / (own as f32).sqrt() + (seen - 1.0) * BLOCKED;
                 let weights = activation::softmax(scores, 3);
-                match self.attention_factors(attend.heads, dropout) {
-                    Some(factors) => weights * factors,
+                match self.dropout.as_mut().filter(|_| dropout > 0.0) {
+                    Some(from) => weights * from.of_attention(self.tape, attend.heads, dropout),
                     None => weights,
                 }
             }
@@ -49,40 +51,18 @@ impl TensorLayers<'_> {
     }
 
     /// 1 where a query sees a key: `[sequences, 1, length, length]`.
-    fn seen(&self, causal: bool) -> Tensor<4> {
+    fn seen(&mut self, causal: bool) -> Tensor<4> {
+        if let Some((_, seen)) = self.seen.as_ref().filter(|seen| seen.0 == causal) {
+            return seen.clone();
+        }
         let [sequences, length, _] = self.real.dims();
         let keys = self.real.clone().reshape([sequences, 1, 1, length]);
         let rows = (0..length).flat_map(|query| {
             (0..length).map(move |key| f32::from(u8::from(!causal || key <= query)))
         });
-        keys * self.tape.floats(rows.collect(), [1, 1, length, length])
-    }
-
-    /// Factors of dropout for the weights, of the next sites of each part: one
-    /// for each sequence and head.
-    fn attention_factors(&mut self, heads: usize, rate: f32) -> Option<Tensor<4>> {
-        let stream = self.dropout.as_ref().filter(|_| rate > 0.0)?;
-        let (batch, sites, length) = (self.batch, &self.sites, self.batch.length);
-        let mut factors = vec![0.0; batch.len() * heads * length * length];
-        factors
-            .par_chunks_exact_mut(length * length)
-            .enumerate()
-            .for_each(|(at, to)| {
-                let (sequence, head) = (&batch.sequences[at / heads], at % heads);
-                let site = sites[sequence.part] + (sequence.number * heads + head) as u64;
-                let (len, lanes) = (sequence.len, sequence.len.div_ceil(WIDTH));
-                let from = stream_of(stream, sequence);
-                let drawn = from.factors(site, 0..len * lanes, rate);
-                let rows = to.chunks_exact_mut(length).skip(length - len);
-                for (to, row) in rows.zip(drawn.chunks_exact(lanes)) {
-                    to[length - len..].copy_from_slice(&flat(row)[..len]);
-                }
-            });
-        for (site, part) in self.sites.iter_mut().zip(batch.parts) {
-            *site += (part.sequences.len() * heads) as u64;
-        }
-        let shape = [batch.len(), heads, length, length];
-        Some(self.tape.floats(factors, shape))
+        let seen = keys * self.tape.floats(rows.collect(), [1, 1, length, length]);
+        self.seen = Some((causal, seen.clone()));
+        seen
     }
 
     /// `bias[head, |query - key|]`: `[heads, length, length]`.
@@ -113,9 +93,12 @@ impl TensorLayers<'_> {
         let shape = [heads, sequences * length, length];
         let places = buckets.clone().reshape([1, shape[1], shape[2]]);
         let back: WayBack = Box::new(move |gradient| {
-            // In two stages: a sum of one long row would be left to few
-            // threads of a GPU.
             let gradient = gradient.reshape(shape);
+            #[cfg(feature = "wgpu")]
+            if family(&gradient.device()) == Family::Gpu {
+                let places = places.clone().reshape([shape[1] * shape[2]]);
+                return bucket_sums(gradient, places);
+            }
             let of = |bucket: usize| {
                 let others = places.clone().not_equal_elem(bucket as i32);
                 let own = gradient.clone().mask_fill(others.expand(shape), 0.0);
@@ -133,29 +116,13 @@ impl TensorLayers<'_> {
 
     /// The bucket of each key's age when each query is asked, one sequence
     /// after the other.
-    fn buckets(&self) -> Tensor<1, Int> {
-        let (batch, length) = (self.batch, self.batch.length);
-        let mut buckets = vec![0i32; batch.len() * length * length];
+    fn buckets(&mut self) -> Tensor<1, Int> {
+        if let Some(buckets) = &self.buckets {
+            return buckets.clone();
+        }
+        let device = self.device().inner();
+        let buckets = self.batch.buckets(&device);
+        self.buckets = Some(buckets.clone());
         buckets
-            .par_chunks_exact_mut(length * length)
-            .zip(&batch.sequences)
-            .for_each(|(to, sequence)| {
-                let times = batch.parts[sequence.part].times.as_ref();
-                let times = times.expect("a model with a clock is given times");
-                let (start, len) = (sequence.start, sequence.len);
-                let happened = &times.happened[start..start + len];
-                let asked = &times.asked[start..start + len];
-                let ages = Ages::new(happened, asked);
-                let rows = to.chunks_exact_mut(length).skip(length - len);
-                for (place, row) in rows.enumerate() {
-                    let keys = row[length - len..].iter_mut();
-                    for (to, &bucket) in keys.zip(ages.row(place)) {
-                        *to = i32::from(bucket);
-                    }
-                }
-            });
-        let len = buckets.len();
-        let plain = self.device().inner();
-        Tensor::from_data(TensorData::new(buckets, [len]), &plain)
     }
 }

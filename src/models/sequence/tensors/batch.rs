@@ -141,21 +141,13 @@ impl<'a> Batch<'a> {
         places.map(|place| place.0).collect()
     }
 
-    /// For each prediction of each sequence, 1 in the column of its place:
-    /// `[sequences, predictions, length]`.
-    pub fn picks(&self) -> Vec<f32> {
-        let width = self.predictions * self.length;
-        let mut picks = vec![0.0; self.len() * width];
-        let rows = picks.chunks_exact_mut(width.max(1));
-        for (row, sequence) in rows.zip(&self.sequences) {
-            let part = &self.parts[sequence.part];
-            let places = &part.rows[sequence.first..][..sequence.count];
-            for (number, &place) in places.iter().enumerate() {
-                let column = self.length - sequence.len + place as usize - sequence.start;
-                row[number * self.length + column] = 1.0;
-            }
-        }
-        picks
+    /// The column of each prediction's place, -1 where there is no
+    /// prediction: `[sequences, predictions]`.
+    pub fn picks(&self) -> Vec<i32> {
+        self.slots(-1, |sequence, number| {
+            let place = self.parts[sequence.part].rows[sequence.first + number] as usize;
+            (self.length - sequence.len + place - sequence.start) as i32
+        })
     }
 }
 
@@ -220,13 +212,7 @@ mod tests {
         let batch = &Batch::all(&parts, 4)[0];
         assert_eq!(batch.targets(), [8, NO_ROW, 10, 11]);
         assert_eq!(batch.taken(), [0, 2, 3]);
-        let picks = [
-            [0.0, 0.0, 0.0, 1.0],
-            [0.0; 4],
-            [0.0, 0.0, 1.0, 0.0],
-            [0.0, 0.0, 0.0, 1.0],
-        ];
-        assert_eq!(batch.picks(), picks.as_flattened());
+        assert_eq!(batch.picks(), [3, -1, 2, 3]);
     }
 
     #[test]

@@ -1,7 +1,12 @@
-//! Gated recurrent units, all sequences a place at a time.
+//! Gated recurrent units, all sequences a place at a time where there is no
+//! kernel for them.
 
 use super::TensorLayers;
+#[cfg(feature = "wgpu")]
+use crate::device::{Family, family};
 use crate::kernels::layers::GruWeights;
+#[cfg(feature = "wgpu")]
+use crate::kernels::padded;
 use burn::tensor::{Tensor, activation};
 
 impl TensorLayers<'_> {
@@ -12,6 +17,10 @@ impl TensorLayers<'_> {
         let width = triple / 3;
         let recurrent = self.weight(weights.recurrent);
         let bias = self.weight(weights.bias);
+        #[cfg(feature = "wgpu")]
+        if family(&self.device()) == Family::Gpu && padded::fits(sequences, width) {
+            return padded::gru(x, self.real.clone(), recurrent, bias);
+        }
         let begun = columns(self.real.clone());
         let part = |x: &Tensor<2>, gate: usize| {
             let own = gate * width..(gate + 1) * width;

@@ -7,7 +7,7 @@ use crate::models::sequence::part::Part;
 use crate::models::sequence::setup::NegativesFor;
 use crate::models::sequence::step::Negatives;
 use crate::tape::{NO_ROW, Tape};
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 /// Scores of the whole catalog that are held at a time.
 pub const SCORES: usize = 1 << 25;
@@ -118,12 +118,11 @@ impl TapeStep<'_> {
 
     fn picked(&self, tape: &mut Tape, batch: &Batch<'_>, items: Tensor<2>) -> Tensor<2> {
         let rows = hidden(tape, self.network, batch, items);
-        let [sequences, length, columns] = rows.dims();
+        let [sequences, _, columns] = rows.dims();
         let rows = if batch.all_predict {
             rows
         } else {
-            let shape = [sequences, batch.predictions, length];
-            tape.floats(batch.picks(), shape).matmul(rows)
+            picks(batch, &rows.device()).matmul(rows)
         };
         rows.reshape([sequences * batch.predictions, columns])
     }
@@ -150,6 +149,20 @@ impl TapeStep<'_> {
         }
         scores.reshape([count, from.count])
     }
+}
+
+/// For each prediction of each sequence, 1 in the column of its place:
+/// `[sequences, predictions, length]`. A product with it is faster on a GPU
+/// than backward of a selection, and made there so that it is not uploaded.
+fn picks(batch: &Batch<'_>, device: &Device) -> Tensor<3> {
+    let (shape, length) = ([batch.len(), batch.predictions], batch.length);
+    let picked: Tensor<2, Int> = Tensor::from_data(TensorData::new(batch.picks(), shape), device);
+    let columns = Tensor::<1, Int>::arange(0..length as i64, device);
+    let shape = [shape[0], shape[1], length];
+    let picked = picked.unsqueeze_dim::<3>(2).expand(shape);
+    picked
+        .equal(columns.reshape([1, 1, length]).expand(shape))
+        .float()
 }
 
 /// The loss of each row `[rows, 1]` from the scores of its item, `[rows, 1]`,

@@ -4,11 +4,16 @@
 //! Sequences stand side by side, `[sequences, length, columns]`, padded on the
 //! left ([`Batch`]). What is padded is computed as everything else and never
 //! looked at: attention, recurrence and shifts leave it out. Masks of dropout
-//! are drawn on the host by the counters of [`crate::kernels::layers`], so
-//! that they are those of its graphs.
+//! are drawn by the counters of [`crate::kernels::layers`], on a GPU there and
+//! elsewhere on the host, so that they are those of its graphs.
+//!
+//! What would be many launches of a GPU for plain operations, or large
+//! uploads, is a kernel of [`crate::kernels::padded`] there.
 
+mod ages;
 mod attention;
 mod batch;
+mod dropout;
 mod gru;
 mod loss;
 
@@ -16,18 +21,14 @@ pub use batch::Batch;
 pub use loss::{SCORES, TapeStep, with_value};
 
 use crate::kernels::layers::{
-    Activation, Attend, DropoutStream, GruWeights, Layers, NORM_EPSILON, Norm, UNIT_EPSILON, Var,
-    Weight,
+    Activation, Attend, GruWeights, Layers, NORM_EPSILON, Norm, UNIT_EPSILON, Var, Weight,
 };
-use crate::kernels::simd::{WIDTH, flat};
 use crate::models::sequence::network::{self, Network};
 use crate::models::sequence::setup::Setup;
 use crate::params::Param;
-use crate::seed::Rng;
 use crate::tape::Tape;
-use batch::Sequence;
-use burn::tensor::{Device, Tensor, activation};
-use rayon::prelude::*;
+use burn::tensor::{Device, Int, Tensor, activation};
+use dropout::Dropout;
 
 /// [`Layers`] of a batch.
 struct TensorLayers<'a> {
@@ -35,11 +36,15 @@ struct TensorLayers<'a> {
     /// One for each entry of the layout.
     weights: &'a [Param],
     batch: &'a Batch<'a>,
-    dropout: Option<Rng>,
-    /// Uses of dropout so far, of each part.
-    sites: Vec<u64>,
+    /// `None` where nothing is dropped.
+    dropout: Option<Dropout<'a>>,
     /// 1 where there is an item: `[sequences, length, 1]`.
     real: Tensor<3>,
+    /// 1 where a query sees a key, `[sequences, 1, length, length]`, and
+    /// whether that is of causal layers; made when the first layer asks.
+    seen: Option<(bool, Tensor<4>)>,
+    /// See [`Batch::buckets`]; made when the first layer asks.
+    buckets: Option<Tensor<1, Int>>,
     values: Vec<Tensor<3>>,
 }
 
@@ -54,12 +59,15 @@ pub fn hidden(
     let shape = [batch.len(), batch.length, items.dims()[1]];
     let real = tape.floats(batch.real(), [shape[0], shape[1], 1]);
     let mut layers = TensorLayers {
-        dropout: tape.dropout_stream().cloned(),
-        sites: vec![0; batch.parts.len()],
+        dropout: tape
+            .dropout_stream()
+            .map(|stream| Dropout::new(stream.clone(), batch)),
         tape,
         weights: &network.dense,
         batch,
         real,
+        seen: None,
+        buckets: None,
         values: Vec::new(),
     };
     let input = layers.push(items.reshape(shape));
@@ -96,41 +104,8 @@ impl TensorLayers<'_> {
         self.tape.param(&self.weights[weight.number()])
     }
 
-    /// As a row for each place.
-    fn row(&mut self, weight: Weight) -> Tensor<3> {
-        self.weight(weight).unsqueeze_dim(0)
-    }
-
     fn device(&self) -> Device {
         self.real.device()
-    }
-
-    /// Factors of the next use of dropout, a row of `width` lanes for each
-    /// place; `None` where nothing is dropped.
-    fn factors(&mut self, width: usize, rate: f32) -> Option<Tensor<3>> {
-        let stream = self.dropout.as_ref().filter(|_| rate > 0.0)?;
-        let (batch, sites, columns) = (self.batch, &self.sites, width * WIDTH);
-        let mut factors = vec![0.0; batch.len() * batch.length * columns];
-        factors
-            .par_chunks_exact_mut(batch.length * columns)
-            .zip(&batch.sequences)
-            .for_each(|(to, sequence)| {
-                let from = stream_of(stream, sequence);
-                let lanes = sequence.start * width..(sequence.start + sequence.len) * width;
-                let drawn = from.factors(sites[sequence.part], lanes, rate);
-                to[(batch.length - sequence.len) * columns..].copy_from_slice(flat(&drawn));
-            });
-        self.sites.iter_mut().for_each(|site| *site += 1);
-        let shape = [batch.len(), batch.length, columns];
-        Some(self.tape.floats(factors, shape))
-    }
-}
-
-/// Of the graph that the sequence would be in on the host.
-fn stream_of<'a>(stream: &'a Rng, sequence: &Sequence) -> DropoutStream<'a> {
-    DropoutStream {
-        stream,
-        graph: sequence.part as u64,
     }
 }
 
@@ -154,17 +129,20 @@ impl Layers for TensorLayers<'_> {
     }
 
     fn norm(&mut self, x: Var, norm: Norm) -> Var {
-        let mut x = self.value(x);
+        let x = self.value(x);
+        let shape = x.dims();
+        // As rows: the gradients of scale and shift are then one sum each.
+        let mut x = x.reshape([shape[0] * shape[1], shape[2]]);
         if norm.shift.is_some() {
-            x = x.clone() - x.mean_dim(2);
+            x = x.clone() - x.mean_dim(1);
         }
-        let squares = (x.clone() * x.clone()).mean_dim(2);
+        let squares = (x.clone() * x.clone()).mean_dim(1);
         let unit = x * (squares + NORM_EPSILON).sqrt().recip();
-        let mut y = unit * self.row(norm.scale);
+        let mut y = unit * self.weight(norm.scale);
         if let Some(shift) = norm.shift {
-            y = y + self.row(shift);
+            y = y + self.weight(shift);
         }
-        self.push(y)
+        self.push(y.reshape(shape))
     }
 
     fn unit(&mut self, x: Var, length: f32) -> Var {
@@ -194,10 +172,12 @@ impl Layers for TensorLayers<'_> {
     }
 
     fn dropout(&mut self, x: Var, rate: f32) -> Var {
-        let width = self.value(x).dims()[2] / WIDTH;
-        let Some(factors) = self.factors(width, rate) else {
+        let columns = self.value(x).dims()[2];
+        let dropout = self.dropout.as_mut().filter(|_| rate > 0.0);
+        let Some(dropout) = dropout else {
             return x;
         };
+        let factors = dropout.of_rows(self.tape, columns, rate);
         let y = self.value(x) * factors;
         self.push(y)
     }
