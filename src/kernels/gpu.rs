@@ -2,7 +2,9 @@
 
 use super::update::Hyper;
 use crate::optim::OptimizerKind;
+use burn::tensor::{DType, Shape};
 use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
@@ -13,6 +15,11 @@ pub const UNITS: usize = 256;
 pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS as u32);
     (calculate_cube_count_elemwise(client, units, dim), dim)
+}
+
+/// A tensor whose numbers are to be written, on the device of another one.
+pub fn empty_beside(tensor: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, dtype)
 }
 
 /// A tensor that may be written: itself where this is its only handle.

@@ -1,14 +1,13 @@
 //! Biases by age: the bucket of each key when each query is asked, and the
 //! way back from the gradients of the buckets' biases.
 
-use crate::kernels::gpu::cubes;
+use crate::kernels::gpu::{cubes, empty_beside};
 use crate::kernels::layers::{BUCKETS, bucket_starts};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 
 /// Words of a time: low and high half of when it happened, and of when it is
 /// asked.
@@ -60,12 +59,7 @@ trait BucketOps: Backend {
 impl BucketOps for CubeBackend {
     fn find_buckets(packed: IntTensor<Self>, places: usize, length: usize) -> IntTensor<Self> {
         let packed = into_contiguous(packed);
-        let buckets = empty_device_contiguous_dtype(
-            packed.client.clone(),
-            packed.device.clone(),
-            Shape::new([places * length]),
-            packed.dtype,
-        );
+        let buckets = empty_beside(&packed, Shape::new([places * length]), packed.dtype);
         let client = packed.client.clone();
         let (count, dim) = cubes(&client, places * length);
         // SAFETY: the kernel checks its own bounds; all places have times.
@@ -87,9 +81,8 @@ impl BucketOps for CubeBackend {
         let (gradient, buckets) = (into_contiguous(gradient), into_contiguous(buckets));
         let shape = gradient.shape();
         let [heads, rows, length] = [shape[0], shape[1], shape[2]];
-        let sums = empty_device_contiguous_dtype(
-            gradient.client.clone(),
-            gradient.device.clone(),
+        let sums = empty_beside(
+            &gradient,
             Shape::new([heads * rows, BUCKETS]),
             gradient.dtype,
         );
@@ -188,8 +181,8 @@ mod kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Adapter, DeviceChoice, adapters, resolve};
     use crate::kernels::layers::Ages;
+    use crate::kernels::padded::adapter;
     use crate::params::host;
 
     const LENGTH: usize = 9;
@@ -211,11 +204,9 @@ mod tests {
 
     #[test]
     fn buckets_and_their_sums_are_those_of_the_host() {
-        if adapters().is_empty() {
-            eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        let Some(device) = adapter() else {
             return;
-        }
-        let device = resolve(DeviceChoice::Wgpu(Adapter::Any)).unwrap().device;
+        };
         let sequences = times();
         let mut expected = vec![0i32; 2 * LENGTH * LENGTH];
         let mut padded = Vec::new();

@@ -1,7 +1,7 @@
 //! Factors of dropout by the counters of
 //! [`DropoutStream`](crate::kernels::layers::DropoutStream).
 
-use crate::kernels::gpu::cubes;
+use crate::kernels::gpu::{cubes, empty_beside};
 use crate::kernels::simd::WIDTH;
 use crate::seed::Rng;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -9,7 +9,6 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 
 /// Numbers that the kernel knows of a sequence.
 const OF_SEQUENCE: usize = 5;
@@ -124,12 +123,7 @@ impl DrawOps for CubeBackend {
     fn draw_factors(sites: IntTensor<Self>, numbers: Numbers) -> FloatTensor<Self> {
         let sites = into_contiguous(sites);
         let count = numbers.count();
-        let factors = empty_device_contiguous_dtype(
-            sites.client.clone(),
-            sites.device.clone(),
-            Shape::new([count]),
-            DType::F32,
-        );
+        let factors = empty_beside(&sites, Shape::new([count]), DType::F32);
         let client = sites.client.clone();
         let (cubes, dim) = cubes(&client, count);
         let [k0, k1, c2, c3] = numbers.words;
@@ -236,19 +230,17 @@ mod kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Adapter, DeviceChoice, adapters, resolve};
     use crate::kernels::layers::DropoutStream;
+    use crate::kernels::padded::adapter;
     use crate::kernels::simd::flat;
     use crate::params::host;
     use crate::seed::Seed;
 
     #[test]
     fn factors_are_those_that_the_host_draws() {
-        if adapters().is_empty() {
-            eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        let Some(device) = adapter() else {
             return;
-        }
-        let device = resolve(DeviceChoice::Wgpu(Adapter::Any)).unwrap().device;
+        };
         let stream = Seed(3).indexed("dropout", 7);
         let (length, width, heads) = (20, 2, 3);
         // Of two graphs, the second with numbers beyond 32 bits.

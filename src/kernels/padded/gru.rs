@@ -6,7 +6,7 @@
 //! sequence from its end in one launch, and what reaches the weights is one
 //! product over all places.
 
-use crate::kernels::gpu::UNITS;
+use crate::kernels::gpu::{UNITS, empty_beside};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -16,8 +16,6 @@ use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extensi
 use burn::tensor::{Shape, Slice, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 /// The widest state that shared memory has room for, with the products.
@@ -178,16 +176,6 @@ impl<B: Backend + GruOps, C: CheckpointStrategy> GruOps for Autodiff<B, C> {
     }
 }
 
-/// An empty tensor like this one, of another shape.
-fn like(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
-    empty_device_contiguous_dtype(
-        tensor.client.clone(),
-        tensor.device.clone(),
-        shape,
-        tensor.dtype,
-    )
-}
-
 impl GruOps for CubeBackend {
     fn gru_states(
         x: FloatTensor<Self>,
@@ -197,7 +185,7 @@ impl GruOps for CubeBackend {
     ) -> FloatTensor<Self> {
         let [x, begun, recurrent, bias] = [x, begun, recurrent, bias].map(into_contiguous);
         let shape = x.shape();
-        let states = like(&x, states_of(&shape));
+        let states = empty_beside(&x, states_of(&shape), x.dtype);
         let client = x.client.clone();
         // SAFETY: a cube for each sequence, and shapes that fit each other.
         unsafe {
@@ -229,7 +217,7 @@ impl GruOps for CubeBackend {
             [x, begun, transposed, sums, before, above].map(into_contiguous);
         let shape = x.shape();
         let rows = shape[0] * shape[1];
-        let slopes = like(&x, Shape::new([2, rows, shape[2]]));
+        let slopes = empty_beside(&x, Shape::new([2, rows, shape[2]]), x.dtype);
         let client = x.client.clone();
         // SAFETY: as above.
         unsafe {

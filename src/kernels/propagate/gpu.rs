@@ -2,19 +2,18 @@
 //! neighboring columns side by side.
 
 use super::tensor::SumNeighbors;
-use crate::kernels::gpu::cubes;
+use crate::kernels::gpu::{cubes, empty_beside};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 
 impl SumNeighbors for CubeBackend {
     fn sum_neighbors(x: FloatTensor<Self>, packed: IntTensor<Self>) -> FloatTensor<Self> {
         let (x, packed) = (into_contiguous(x), into_contiguous(packed));
         let (client, shape) = (x.client.clone(), x.shape());
         let (nodes, columns) = (shape[0], shape[1]);
-        let sums = empty_device_contiguous_dtype(client.clone(), x.device.clone(), shape, x.dtype);
+        let sums = empty_beside(&x, shape, x.dtype);
         let (count, dim) = cubes(&client, nodes * columns);
         // SAFETY: the kernel checks its own bounds; neighbors are nodes.
         unsafe {

@@ -1,13 +1,12 @@
 //! The row kernels for GPUs: a unit for each column of each touched row.
 
 use super::{RowOps, Step};
-use crate::kernels::gpu::{Formula, NumbersLaunch, cubes, own};
+use crate::kernels::gpu::{Formula, NumbersLaunch, cubes, empty_beside, own};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -19,12 +18,7 @@ impl RowOps for CubeBackend {
     ) -> FloatTensor<Self> {
         let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
         let columns = grads.shape()[1];
-        let sums = empty_device_contiguous_dtype(
-            grads.client.clone(),
-            grads.device.clone(),
-            Shape::new([rows, columns]),
-            grads.dtype,
-        );
+        let sums = empty_beside(&grads, Shape::new([rows, columns]), grads.dtype);
         let client = grads.client.clone();
         let (count, dim) = cubes(&client, rows * columns);
         // SAFETY: the kernel checks its own bounds; `Segments` checked the

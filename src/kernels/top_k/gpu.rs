@@ -2,7 +2,7 @@
 //! what is better, and sorts that.
 
 use super::{List, MOST, Masks};
-use crate::kernels::gpu::{UNITS, own};
+use crate::kernels::gpu::{UNITS, empty_beside, own};
 use crate::params::host;
 use anyhow::{Result, anyhow};
 use burn::backend::fusion::custom::TensorSpec;
@@ -11,7 +11,6 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use cubecl::prelude::*;
 
 /// In place of an item: the list ends here.
@@ -123,10 +122,7 @@ impl PickOps for CubeBackend {
         let (masked, allowed) = (into_contiguous(masked), into_contiguous(allowed));
         let [rows, columns] = [scores.shape()[0], scores.shape()[1]];
         let client = scores.client.clone();
-        let lists = |dtype: DType| {
-            let shape = Shape::new([rows, k]);
-            empty_device_contiguous_dtype(client.clone(), scores.device.clone(), shape, dtype)
-        };
+        let lists = |dtype: DType| empty_beside(&scores, Shape::new([rows, k]), dtype);
         let (values, items) = (lists(scores.dtype), lists(masked.dtype));
         for first in (0..rows).step_by(ROWS) {
             // SAFETY: the kernel keeps to the rows that there are; the masks
