@@ -8,17 +8,24 @@
 Needs Python 3.11 and the data (`recsys data fetch NAME`); a config whose data are not there is left out and named. A
 run that is complete is not trained again, one that was killed is resumed, so the script can be stopped at any time.
 Where neither the split nor the training is random one seed is enough; otherwise there are as many as --seeds names.
+
+What was measured is kept in scripts/measured.jsonl, a line for each config and seed, so that the table does not lose
+what was trained elsewhere; a run of the same config and seed takes the place of its line. A line with several seeds
+holds their mean and deviation; it goes when one of its seeds is trained again. A line goes, too, when its config has
+changed in more than comments.
 """
 import argparse
+import hashlib
 import json
+import math
 import os
-import statistics
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+MEASURED = ROOT / "scripts" / "measured.jsonl"
 MARKS = ("<!-- table -->", "<!-- end of table -->")
 # Splits that no seed moves.
 FIXED_SPLITS = ("given", "leave_one_out", "global_time")
@@ -91,18 +98,74 @@ def headline(config):
     return [name if name in plain or "@" in name else f"{name}@{cutoff}" for name in names]
 
 
-def row(name, metrics, reports):
+def hash_of(config):
+    """Of what the config says, without its comments."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def measured(name, config, seed, report):
+    """The line that is kept of a run."""
+    cost = report["provenance"]
+    metrics = headline(config)
+    return {
+        "config": name,
+        "hash": hash_of(config),
+        "seeds": [int(seed)],
+        "mean": {metric: round(report["metrics"]["test"][metric], 6) for metric in metrics},
+        "cpu_seconds": round(cost["cpu_seconds"], 1),
+        "peak_memory_bytes": cost["peak_memory_bytes"],
+    }
+
+
+def replace(kept, new):
+    """The new line in place of those that hold its seed."""
+    seed, name = new["seeds"][0], new["config"]
+    return [line for line in kept if line["config"] != name or seed not in line["seeds"]] + [new]
+
+
+def load():
+    lines = MEASURED.read_text().splitlines() if MEASURED.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def save(kept):
+    kept = sorted(kept, key=lambda line: (line["config"], line["seeds"]))
+    partial = MEASURED.with_name(MEASURED.name + ".part")
+    partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    partial.rename(MEASURED)
+
+
+def mean_of(lines, value):
+    """Over the seeds."""
+    return sum(len(line["seeds"]) * value(line) for line in lines) / seeds_in(lines)
+
+
+def deviation_of(lines, metric):
+    """Over the seeds; a line of several knows their own."""
+    center = mean_of(lines, lambda line: line["mean"][metric])
+    squares = 0.0
+    for line in lines:
+        count = len(line["seeds"])
+        squares += count * (line["mean"][metric] - center) ** 2
+        squares += (count - 1) * line.get("deviation", {}).get(metric, 0.0) ** 2
+    return math.sqrt(squares / (seeds_in(lines) - 1))
+
+
+def seeds_in(lines):
+    return sum(len(line["seeds"]) for line in lines)
+
+
+def row(name, metrics, lines):
     """Mean and deviation over the seeds, and the mean of what a run cost."""
     cells = [f"`{name}`"]
     for metric in metrics:
-        values = [report["metrics"]["test"][metric] for report in reports]
-        text = figure(statistics.mean(values))
-        if len(values) > 1:
-            text += f" ± {figure(statistics.stdev(values))}"
+        text = figure(mean_of(lines, lambda line: line["mean"][metric]))
+        if seeds_in(lines) > 1:
+            text += f" ± {figure(deviation_of(lines, metric))}"
         cells.append(text)
-    costs = [report["provenance"] for report in reports]
-    memory = statistics.mean(cost["peak_memory_bytes"] for cost in costs) / 2**20
-    cells += [str(len(reports)), seconds(statistics.mean(cost["cpu_seconds"] for cost in costs)), f"{memory:,.0f} MiB"]
+    memory = mean_of(lines, lambda line: line["peak_memory_bytes"]) / 2**20
+    time = seconds(mean_of(lines, lambda line: line["cpu_seconds"]))
+    cells += [str(seeds_in(lines)), time, f"{memory:,.0f} MiB"]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -117,9 +180,9 @@ def seconds(value):
 def table(found):
     """Markdown, one part for each data set, split and pair of metrics."""
     groups = {}
-    for name, config, reports in found:
+    for name, config, lines in found:
         key = (name.split("/")[0], config["split"]["kind"], *headline(config))
-        groups.setdefault(key, []).append(row(name, headline(config), reports))
+        groups.setdefault(key, []).append(row(name, headline(config), lines))
     parts = []
     for (data, split, *metrics), rows in groups.items():
         head = ["config", *metrics, "seeds", "core time", "peak memory"]
@@ -142,9 +205,8 @@ def write(path, text):
 def main():
     args = parse()
     seeds = args.seeds.split(",")
-    found, failed = [], []
+    kept, found, failed = load(), [], []
     for name, path, config in configs(args.only):
-        reports = []
         for seed in seeds_of(config, seeds):
             out = args.runs / name / seed
             if not args.print and state(out) != "complete":
@@ -155,9 +217,15 @@ def main():
                 if not train(args, path, seed, out):
                     failed.append(f"{name} {seed}")
             if state(out) == "complete":
-                reports.append(json.loads((out / "report.json").read_text()))
-        if reports:
-            found.append((name, config, reports))
+                report = json.loads((out / "report.json").read_text())
+                kept = replace(kept, measured(name, config, seed, report))
+        stale = [line for line in kept if line["config"] == name and line["hash"] != hash_of(config)]
+        if stale:
+            print(f"{name}: has changed since it was measured, its lines go", file=sys.stderr)
+            kept = [line for line in kept if line not in stale]
+        if lines := [line for line in kept if line["config"] == name]:
+            found.append((name, config, lines))
+    save(kept)
     text = table(found)
     if args.write:
         write(args.write, text)
