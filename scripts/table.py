@@ -94,7 +94,7 @@ def headline(config):
     """The two metrics that the config puts first, with its first cutoff where they take one."""
     names = config["evaluation"]["metrics"][:2]
     cutoff = (config["evaluation"].get("cutoffs") or [10])[0]
-    plain = ("rmse", "mae", "auc", "log_loss")
+    plain = ("rmse", "mae", "auc", "log_loss", "click_auc", "cold_click_auc", "cold_log_loss")
     return [name if name in plain or "@" in name else f"{name}@{cutoff}" for name in names]
 
 
@@ -219,6 +219,7 @@ def main():
             if state(out) == "complete":
                 report = json.loads((out / "report.json").read_text())
                 kept = replace(kept, measured(name, config, seed, report))
+                save(kept)
         stale = [line for line in kept if line["config"] == name and line["hash"] != hash_of(config)]
         if stale:
             print(f"{name}: has changed since it was measured, its lines go", file=sys.stderr)
