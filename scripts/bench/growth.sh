@@ -11,9 +11,12 @@
 # every size, so that evaluation, too, grows with the interactions alone. The
 # time of a stage goes from one line that the program says to another, and its
 # peak is the process's largest resident set until then (Linux only). `ingest`
-# is hash, read, clean, encode, cache and split; `keep` writes the run
-# directory; `evaluate` ranks all items for every user with held-out items,
-# for the model and for popularity.
+# is hash, read, clean, encode, cache and split; `evaluate` ranks all items for
+# every user with held-out items, for the model and for popularity, and computes
+# the metrics; `report` is intervals, groups, map and pages; `keep` writes what
+# the run directory holds beside the report: the split, the last checkpoint, the
+# model and the scores of users. `net` is the peak less that of a training on
+# ten users, which holds program and catalog.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
@@ -27,6 +30,8 @@ cd "$work"
 if [ $# -eq 0 ]; then
     set -- 1000000 10000000 100000000
 fi
+# The first of them is the one without data.
+set -- 1000 "$@"
 
 peak_kib() {
     awk '/VmHWM/ { print $2 }' "/proc/$1/status" 2>/dev/null || true
@@ -48,10 +53,14 @@ stages() {
             "split "*) mark "$1" ingest ;;
             "run "*) mark "$1" keep ;;
             "epoch 1/1"*"interactions/s"*) [ "$line" != "${line%step*}" ] || mark "$1" epoch ;;
+            evaluating) mark "$1" keep ;;
+            "looking closer") mark "$1" evaluate ;;
+            "keeping the scores of users") mark "$1" report ;;
+            "writing the report") mark "$1" keep ;;
         esac
         echo "$line" >&2
     done
-    mark "$1" evaluate
+    mark "$1" report
 }
 
 for interactions in "$@"; do
@@ -79,12 +88,23 @@ for interactions in "$@"; do
 done
 
 awk '
-    BEGIN {
-        print "interactions  stage      seconds  us/interaction  peak MiB  bytes/interaction"
-    }
+    NR == 1 { empty = $1 }
+    $1 == empty { if ($4 > least) least = $4; next }
     {
-        total[$1] += $2 == "synth" ? 0 : $3
-        seconds = $2 == "whole" ? total[$1] : $3
-        bytes = $4 ? sprintf("%8.0f  %17.1f", $4 / 1024, $4 * 1024 / $1) : ""
-        printf "%12d  %-8s  %8.1f  %14.3f  %s\n", $1, $2, seconds, seconds * 1e6 / $1, bytes
+        key = $1 " " $2
+        if (!seen[key]++) order[++rows] = key
+        seconds[key] += $3
+        if ($4 > peak[key]) peak[key] = $4
+        if ($2 != "synth") seconds[$1 " whole"] += $3
+    }
+    END {
+        print "interactions  stage      seconds  us/interaction  peak MiB  net bytes/interaction"
+        for (i = 1; i <= rows; i++) {
+            key = order[i]
+            split(key, part, " ")
+            net = peak[key] > least ? (peak[key] - least) * 1024 / part[1] : 0
+            bytes = peak[key] ? sprintf("%8.0f  %21.1f", peak[key] / 1024, net) : ""
+            printf "%12d  %-8s  %8.1f  %14.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * 1e6 / part[1], bytes
+        }
+        printf "without data: %.0f MiB\n", least / 1024
     }' table

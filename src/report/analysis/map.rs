@@ -2,13 +2,13 @@
 //!
 //! t-SNE (van der Maaten, Hinton, JMLR 2008; in its Barnes-Hut form, JMLR 2014)
 //! over the directions of the vectors. Neighbors are exact, the start comes
-//! from the seed and one thread does the rest, so that a map repeats.
+//! from the seed, and no sum depends on the threads, so that a map repeats.
 
 use super::Material;
 use super::groups::Division;
 use super::items::{by_popularity, popularity};
 use crate::model::{ItemVectors, ScoreForm};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bhtsne::{Neighbor, tSNE};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ pub fn item_map(material: &Material<'_>) -> Result<(Option<ItemMap>, Option<Stri
     if items.len() < FEWEST {
         return no("there are too few items with training interactions");
     }
-    let places = place(material, &vectors, &items)?;
+    let places = place(material, &vectors, &items);
     let note = (of > items.len()).then(|| {
         format!(
             "The map shows the {} items with the most training interactions, of {of}.",
@@ -93,7 +93,7 @@ fn coloring(division: &Division, items: &[u32]) -> Coloring {
 }
 
 /// Where the items lie, within -1 and 1.
-fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Result<Vec<[f32; 2]>> {
+fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Vec<[f32; 2]> {
     let directions: Vec<Vec<f32>> = items
         .iter()
         .map(|&i| direction(&vectors.vectors[i as usize * vectors.dim..][..vectors.dim]))
@@ -104,16 +104,23 @@ fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Resul
     let start: Vec<f32> = (0..2 * items.len())
         .map(|_| 1e-4 * random.normal())
         .collect();
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let embedding = one_thread.context("cannot start a thread")?.install(|| {
-        let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(&directions);
-        tsne.perplexity(perplexity)
-            .epochs(EPOCHS)
-            .initial_embedding(start)
-            .barnes_hut_with_neighbors(THETA, &nearest);
-        tsne.embedding()
-    });
-    Ok(scaled(&embedding))
+    scaled(&embedded(&directions, &nearest, perplexity, start))
+}
+
+/// Each point's forces are one thread's work and added up in one order, as long
+/// as the points are so few that the library shares out nothing else.
+fn embedded(
+    directions: &[Vec<f32>],
+    nearest: &[Vec<Neighbor<f32>>],
+    perplexity: f32,
+    start: Vec<f32>,
+) -> Vec<f32> {
+    let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(directions);
+    tsne.perplexity(perplexity)
+        .epochs(EPOCHS)
+        .initial_embedding(start)
+        .barnes_hut_with_neighbors(THETA, nearest);
+    tsne.embedding()
 }
 
 /// Both axes by one factor, with the middle of each at 0.
@@ -174,6 +181,24 @@ mod tests {
             .map(|n| n.iter().map(|n| n.index).collect())
             .collect();
         assert_eq!(near, [[1, 3], [3, 0], [1, 3], [1, 0]]);
+    }
+
+    #[test]
+    fn a_map_does_not_depend_on_threads() {
+        let mut random = crate::seed::Seed(3).stream("points");
+        let points: Vec<Vec<f32>> = (0..400)
+            .map(|_| (0..8).map(|_| random.normal()).collect())
+            .collect();
+        let nearest = neighbors(&points, 90);
+        let start: Vec<f32> = (0..800).map(|_| 1e-4 * random.normal()).collect();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let pool = pool.build().unwrap();
+            pool.install(|| embedded(&points, &nearest, 30.0, start.clone()))
+        };
+        let one = on(1);
+        assert_eq!(one, on(2));
+        assert_eq!(one, on(5));
     }
 
     #[test]
