@@ -67,7 +67,8 @@ impl Job for Full<'_> {
     fn call<S: Isa>(mut self) -> f64 {
         let width = self.items.per_row();
         let lanes = self.num_items.div_ceil(WIDTH);
-        self.to_items.touched[..self.num_items].fill(true);
+        // Before any other row has a gradient.
+        self.to_items.first_rows_mut(self.num_items);
         let mut block = Block {
             hidden: &[],
             targets: &[],
@@ -205,7 +206,7 @@ impl Full<'_> {
             row: width,
         };
         let to = To {
-            lanes: &mut self.to_items.lanes[first * WIDTH * width..],
+            lanes: &mut self.to_items.first_rows_mut(self.num_items)[first * WIDTH * width..],
             row: width,
         };
         add_part::<S>(turned, hidden, to, size);

@@ -2,7 +2,7 @@
 //! differences of those.
 
 use super::*;
-use crate::kernels::simd::{self, flat, flat_mut};
+use crate::kernels::simd::{self, WIDTH, flat, flat_mut};
 use crate::kernels::table::Table;
 use crate::seed::Seed;
 
@@ -46,21 +46,18 @@ impl Case {
         let mut hidden = vec![Lane::ZERO; ROWS];
         flat_mut(&mut hidden).copy_from_slice(&single(&self.hidden));
         let mut to_hidden = vec![Lane::ZERO; ROWS];
-        let mut to_items = RowGradients::zeros(self.num_items + 1, 1);
+        let mut to_items = RowGradients::new(self.num_items + 1, 1);
         let loss = f(Args {
             hidden: &hidden,
             items: &items,
             to_hidden: &mut to_hidden,
             to_items: &mut to_items,
         });
-        for (row, touched) in to_items.lanes.iter().zip(&to_items.touched) {
-            assert!(*touched || *row == Lane::ZERO);
+        let mut all = vec![Lane::ZERO; self.num_items + 1];
+        for (place, &row) in to_items.rows().iter().enumerate() {
+            all[row as usize] = to_items.at(place)[0];
         }
-        (
-            loss,
-            flat(&to_hidden).to_vec(),
-            flat(&to_items.lanes).to_vec(),
-        )
+        (loss, flat(&to_hidden).to_vec(), flat(&all).to_vec())
     }
 
     /// Holds a kernel against a formula of the case; the gradients are those
@@ -200,4 +197,29 @@ fn sampled_negatives() {
             });
         }
     }
+}
+
+#[test]
+fn rows_are_forgotten_and_come_back_as_zero() {
+    let ones = [Lane([1.0; WIDTH]); 2];
+    let mut gradients = RowGradients::new(50, 2);
+    for generation in 0..3 {
+        gradients.add(40, &ones);
+        gradients.add(7 + generation, &ones);
+        gradients.add(40, &ones);
+        assert_eq!(gradients.rows(), [40, 7 + generation]);
+        assert_eq!(gradients.at(0), [Lane([2.0; WIDTH]); 2]);
+        assert_eq!(gradients.at(1), ones);
+        gradients.clear();
+        assert!(gradients.rows().is_empty());
+    }
+    gradients.generation = u32::MAX;
+    gradients.clear();
+    assert_eq!(gradients.row_mut(40), [Lane::ZERO; 2]);
+    gradients.clear();
+    gradients.first_rows_mut(3)[2 * 2..].copy_from_slice(&ones);
+    gradients.add(2, &ones);
+    gradients.add(9, &ones);
+    assert_eq!(gradients.rows(), [0, 1, 2, 9]);
+    assert_eq!(gradients.at(2), [Lane([2.0; WIDTH]); 2]);
 }

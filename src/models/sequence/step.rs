@@ -5,10 +5,10 @@ use super::cosine::UnitRows;
 use super::network::{self, Host, Network};
 use super::part::{Part, divide};
 use super::setup::{NegativesFor, Setup};
-use super::updates::{AddUp, Segment, Squares, UpdateDense, UpdateRows};
+use super::updates::{RowSums, Segment, Squares, UpdateDense};
 use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
 use crate::kernels::layers::{DropoutStream, Graph, Weights};
-use crate::kernels::mf::{SharedSide, Side};
+use crate::kernels::mf::Side;
 use crate::kernels::simd::{self, Lane, add};
 use crate::kernels::table::Table;
 use crate::kernels::update::Hyper;
@@ -25,9 +25,6 @@ const SEGMENTS: usize = 8;
 /// Bytes that all of those buffers may take, if that allows for one.
 const SEGMENT_BYTES: usize = 512 << 20;
 
-/// Item rows that a thread updates at a time.
-const ROWS: usize = 64;
-
 /// Weights, the optimizer's states, and the memory of a step.
 pub struct Trainer {
     weights: Weights,
@@ -42,7 +39,7 @@ pub struct Trainer {
     transposed: Vec<Lane>,
     segments: Vec<Segment>,
     /// Sums over the segments.
-    item_sum: RowGradients,
+    item_sum: RowSums,
     dense_sum: Vec<Lane>,
     /// Whether rows without a gradient are updated, too.
     all_rows: bool,
@@ -75,7 +72,8 @@ fn scored<'a>(items: &'a Side, units: Option<&'a UnitRows>) -> &'a Table {
     units.map_or(&items.weights, |units| &units.rows)
 }
 
-/// Parts of a step, where each has gradients of so many bytes.
+/// Parts of a step, where each has gradients of so many bytes whatever it
+/// touches.
 pub fn segments(bytes: usize) -> usize {
     (SEGMENT_BYTES / bytes.max(1)).clamp(1, SEGMENTS)
 }
@@ -114,16 +112,20 @@ impl Trainer {
             }
         }
         let width = side.weights.per_row();
-        let tables = 1 + usize::from(units.is_some());
-        let bytes = (tables * rows * width + len) * size_of::<Lane>();
+        // The whole catalog's loss gives every row a gradient.
+        let whole = match goal {
+            None => (1 + usize::from(units.is_some())) * rows * width,
+            Some(_) => 0,
+        };
+        let bytes = (whole + len) * size_of::<Lane>();
         let segment = Segment {
-            items: RowGradients::zeros(rows, width),
-            units: units.as_ref().map(|_| RowGradients::zeros(rows, width)),
+            items: RowGradients::new(rows, width),
+            units: units.as_ref().map(|_| RowGradients::new(rows, width)),
             dense: vec![Lane::ZERO; len],
         };
         Ok(Self {
             segments: vec![segment; segments(bytes)],
-            item_sum: RowGradients::zeros(rows, width),
+            item_sum: RowSums::new(rows, width),
             dense_sum: vec![Lane::ZERO; len],
             transposed: Vec::new(),
             items: side,
@@ -266,54 +268,23 @@ impl Trainer {
 
     /// Sums the segments up in their order; returns the sum of squares.
     fn add_up(&mut self, segments: &[Segment]) -> f64 {
-        let width = self.item_sum.width;
-        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
-        let touched = self.item_sum.touched.par_chunks_mut(ROWS);
-        let squares: Vec<f64> = rows
-            .zip(touched)
-            .enumerate()
-            .map(|(chunk, (rows, touched))| {
-                let first = chunk * ROWS;
-                simd::run(AddUp {
-                    first,
-                    rows,
-                    touched,
-                    segments,
-                    items: &self.items.weights,
-                    units: self.units.as_ref(),
-                })
-            })
-            .collect();
+        let units = self.units.as_ref();
+        let squares = self.item_sum.add_up(segments, &self.items.weights, units);
         self.dense_sum.fill(Lane::ZERO);
         for segment in segments {
             add(&mut self.dense_sum, &segment.dense);
         }
-        let dense = simd::run(Squares(&self.dense_sum));
-        squares.iter().sum::<f64>() + f64::from(dense)
+        squares + f64::from(simd::run(Squares(&self.dense_sum)))
     }
 
     fn update(&mut self, hyper: &Hyper, scale: f32) {
-        let width = self.item_sum.width;
-        let side = SharedSide::of(&mut self.items);
-        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
-        let touched = self.item_sum.touched.par_chunks(ROWS);
-        let all = self.all_rows;
-        rows.zip(touched)
-            .enumerate()
-            .for_each(|(chunk, (rows, touched))| {
-                simd::run(UpdateRows {
-                    side: &side,
-                    first: (chunk * ROWS) as u32,
-                    width,
-                    rows,
-                    touched,
-                    all,
-                    hyper,
-                    scale,
-                });
-            });
+        self.item_sum
+            .update(&mut self.items, self.all_rows, hyper, scale);
         if let Some(units) = &mut self.units {
-            units.renew(&self.items.weights, &self.item_sum.touched, all);
+            match self.all_rows {
+                true => units.renew_all(&self.items.weights),
+                false => units.renew(&self.items.weights, self.item_sum.rows()),
+            }
         }
         simd::run(UpdateDense {
             weights: &mut self.weights.lanes,
