@@ -66,6 +66,17 @@ pub enum Part {
     Derived(WayBack),
 }
 
+impl Part {
+    /// The rows that an update changes, each once; `None` for all.
+    pub fn rows(&self) -> Option<Tensor<1, Int>> {
+        match self {
+            Self::Rows(rows) => Some(rows.clone()),
+            Self::Occurrences(segments) => Some(segments.rows()),
+            Self::Whole | Self::Before | Self::Derived(_) => None,
+        }
+    }
+}
+
 impl Tape {
     /// For training on `device` (a plain device; the tape adds autodiff).
     pub fn training(device: &Device, updates: Updates) -> Self {

@@ -91,6 +91,11 @@ impl Segments {
         }
     }
 
+    /// The rows `[n]`, each once.
+    pub fn rows(&self) -> Tensor<1, Int> {
+        self.packed.clone().narrow(0, 0, self.rows)
+    }
+
     /// The gradient of each row `[n, columns]` from those of the occurrences
     /// `[m, columns]`.
     pub fn sum(&self, occurrences: Tensor<2>) -> Tensor<2> {
