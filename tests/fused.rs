@@ -320,6 +320,17 @@ fn hogwild_learns_and_says_what_it_needs() {
     };
     let adam = error("mf", "updates = \"hogwild\"");
     assert!(adam.contains("adagrad"), "{adam}");
-    let neumf = error("neumf", training);
-    assert!(neumf.contains("for model `mf`"), "{neumf}");
+    for model in [
+        "neumf",
+        "lightgcn",
+        "fm",
+        "two_tower",
+        "mult_vae",
+        "mult_dae",
+        "rec_vae",
+        "sasrec",
+    ] {
+        let others = error(model, training);
+        assert!(others.contains("for model `mf`"), "{model}: {others}");
+    }
 }

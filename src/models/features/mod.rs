@@ -32,7 +32,6 @@ use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::load_all;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Rng, Seed};
-use crate::tape::Updates;
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
 use anyhow::{Context, Result, ensure};
@@ -222,10 +221,6 @@ pub fn user_counts(train: &Interactions) -> Vec<u32> {
 /// # Errors
 /// A setting of `[training]` that does not apply.
 fn check_training(loss: Loss, config: &TrainingConfig) -> Result<()> {
-    ensure!(
-        config.updates != Updates::Hogwild,
-        "`training.updates = \"hogwild\"` is for model `mf`; use `rows`"
-    );
     ensure!(
         !config.normalize_ratings,
         "`training.normalize_ratings` is for models of ratings"

@@ -7,7 +7,7 @@ use crate::event::Silent;
 use crate::ids::UserIdx;
 use crate::model::Query;
 use crate::params::host;
-use crate::tape::Tape;
+use crate::tape::{Tape, Updates};
 use crate::training::MemorySink;
 use burn::tensor::{Tensor, TensorData};
 

@@ -10,7 +10,7 @@ use crate::params::{Param, host};
 use crate::seed::Seed;
 use crate::tape::{Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
 
@@ -156,12 +156,11 @@ impl Trainable for PairTask<'_> {
             device: self.device,
             seed: self.seed,
         })?;
-        ensure!(
-            self.fused.is_some() || self.config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
-             and the keys for embeddings (`l1`, ...), with a loss of an example's own items; use `rows`"
-        );
         Ok(self.fused.is_some())
+    }
+
+    fn steps_by_example(&self) -> bool {
+        self.fused.is_some() && self.config.updates == Updates::Hogwild
     }
 
     fn fused_step(&mut self, places: Range<usize>, step: FusedStep) -> Result<StepLoss> {

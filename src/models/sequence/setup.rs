@@ -6,7 +6,6 @@ use crate::kernels::layers::Layout;
 use crate::kernels::simd::WIDTH;
 use crate::model::ModelSpec;
 use crate::models::params::{self, Parameter};
-use crate::tape::Updates;
 use crate::training::TrainingConfig;
 use anyhow::{Result, ensure};
 use serde::de::DeserializeOwned;
@@ -210,10 +209,6 @@ impl Setup {
         ensure!(
             !config.normalize_ratings,
             "`training.normalize_ratings` is for models of ratings"
-        );
-        ensure!(
-            config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf`; use `rows` or `dense`"
         );
         Ok(())
     }

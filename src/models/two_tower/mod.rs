@@ -31,7 +31,6 @@ use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::load_all;
 use crate::sampling::{NegativeSampler, NegativeSampling};
 use crate::seed::Seed;
-use crate::tape::Updates;
 use crate::tensors::NamedTensors;
 use crate::training;
 use anyhow::{Result, ensure};
@@ -180,10 +179,6 @@ impl ModelSpec for Params {
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
-        ensure!(
-            config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf`; use `rows`"
-        );
         ensure!(
             !config.normalize_ratings,
             "`training.normalize_ratings` is for models of ratings"

@@ -8,7 +8,7 @@ use crate::model::Query;
 use crate::models::features::side::tests::table;
 use crate::models::features::tests::{fit, plain_linear, plain_mlp, train};
 use crate::params::host;
-use crate::tape::Tape;
+use crate::tape::{Tape, Updates};
 use crate::training::{Trainable, TrainingConfig};
 
 /// Two features of items: their rows in the list are 0, 1, 2.
