@@ -51,6 +51,22 @@ impl Bags {
         self.offsets.windows(2).map(|ends| ends[1] - ends[0])
     }
 
+    /// The rows of each bag, filled up to the size of the largest one with row
+    /// 0, and 1 or 0 for what is one of its rows or not: `[bags, largest]`,
+    /// row-major.
+    pub fn padded(&self) -> (Vec<u32>, Vec<f32>) {
+        let largest = self.sizes().max().unwrap_or(0);
+        let len = self.len() * largest;
+        let (mut rows, mut present) = (Vec::with_capacity(len), Vec::with_capacity(len));
+        for ends in self.offsets.windows(2) {
+            rows.extend_from_slice(&self.rows[ends[0]..ends[1]]);
+            present.resize(rows.len(), 1.0);
+            rows.resize(present.len() + largest - (ends[1] - ends[0]), 0);
+            present.resize(rows.len(), 0.0);
+        }
+        (rows, present)
+    }
+
     /// How often each bag has each row: `[bags, table_rows]`, row-major.
     pub fn counts(&self) -> Vec<f32> {
         let mut counts = vec![0.0; self.len() * self.table_rows];
@@ -155,6 +171,13 @@ mod tests {
         let mut tape = Tape::inference(&Device::flex());
         let sums = tape.bag_sums(&table(), &bags());
         assert_eq!(host(sums).unwrap(), [8.0, 10.0, 0.0, 0.0, 12.0, 15.0]);
+    }
+
+    #[test]
+    fn bags_are_filled_up_to_the_largest() {
+        let (rows, present) = bags().padded();
+        assert_eq!(rows, [1, 3, 0, 0, 0, 0, 0, 3, 3]);
+        assert_eq!(present, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
     }
 
     /// The rows path and the dense one take the same step of plain SGD.
