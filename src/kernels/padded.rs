@@ -15,7 +15,7 @@ pub use gru::{fits, gru};
 
 /// Where kernels are tried, if there is one.
 #[cfg(test)]
-fn adapter() -> Option<burn::tensor::Device> {
+pub(crate) fn adapter() -> Option<burn::tensor::Device> {
     use crate::device::{Adapter, DeviceChoice, adapters, resolve};
     if adapters().is_empty() {
         eprintln!("skipped: wgpu sees no adapter, not even a software one");

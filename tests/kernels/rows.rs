@@ -1,12 +1,12 @@
 //! The update of touched rows against gather, formula and scatter.
 
-use super::{assert_close, devices, ints, normals};
+use super::{assert_close, devices, ints, normals, seed};
 use burn::tensor::{Device, IndexingUpdateOp, Tensor};
 use recsys::kernels::rows::Segments;
 use recsys::kernels::update::Hyper;
 use recsys::optim::{OptimizerConfig, OptimizerKind, apply, num_states};
 use recsys::params::host;
-use recsys::seed::{Rng, Seed};
+use recsys::seed::Rng;
 
 /// A table, its states, and the gradients of a batch that looks up some of
 /// its rows, one of them often.
@@ -96,7 +96,7 @@ fn config(kind: OptimizerKind) -> OptimizerConfig {
 fn updates_equal_gather_formula_scatter() {
     for (name, device) in devices() {
         for (kind, columns) in KINDS.into_iter().zip([1, 5, 64, 17]) {
-            let case = Case::new(kind, columns, &mut Seed(7).stream("test"), &device);
+            let case = Case::new(kind, columns, &mut seed().stream("test"), &device);
             let (table, states) = case.plain_update(&config(kind));
             let hyper = Hyper::new(&config(kind), 0.1, 3);
             let segments = case.segments();
@@ -124,7 +124,7 @@ fn updates_equal_gather_formula_scatter() {
 #[test]
 fn sums_equal_scattered_additions_and_repeat() {
     for (name, device) in devices() {
-        let case = Case::new(OptimizerKind::Sgd, 33, &mut Seed(8).stream("test"), &device);
+        let case = Case::new(OptimizerKind::Sgd, 33, &mut seed().stream("test"), &device);
         let sum = || case.segments().sum(case.grads.clone());
         assert_close(name, sum(), case.plain_sum(), 1e-5);
         assert_eq!(host(sum()).unwrap(), host(sum()).unwrap(), "{name}");
@@ -135,7 +135,7 @@ fn sums_equal_scattered_additions_and_repeat() {
 #[test]
 fn views_are_read_as_what_they_show() {
     for (name, device) in devices() {
-        let mut rng = Seed(9).stream("test");
+        let mut rng = seed().stream("test");
         let mut case = Case::new(OptimizerKind::Sgd, 8, &mut rng, &device);
         case.grads = normals(&mut rng, [8, OCCURRENCES], &device).transpose();
         let sum = case.segments().sum(case.grads.clone());
@@ -149,12 +149,7 @@ fn views_are_read_as_what_they_show() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let (_, device) = devices().remove(0);
-    let case = Case::new(
-        OptimizerKind::Adam,
-        64,
-        &mut Seed(10).stream("test"),
-        &device,
-    );
+    let case = Case::new(OptimizerKind::Adam, 64, &mut seed().stream("test"), &device);
     let hyper = Hyper::new(&config(OptimizerKind::Adam), 0.1, 1);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

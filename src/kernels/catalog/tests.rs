@@ -19,7 +19,7 @@ struct Case {
 
 impl Case {
     fn new(num_items: usize) -> Self {
-        let mut rng = Seed(8).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         let mut draw = |n: usize| {
             let values = (0..n).map(|_| f64::from(rng.normal()));
             values.collect::<Vec<f64>>()

@@ -11,7 +11,7 @@ const BOUNDS: [usize; 4] = [0, 1, 6, 43];
 const ROWS: usize = 43;
 
 fn random(len: usize, name: &str, deviation: f32) -> Vec<Lane> {
-    let mut rng = Seed(5).stream(name);
+    let mut rng = Seed::fresh().stream(name);
     let lane = |_| Lane(std::array::from_fn(|_| deviation * rng.normal()));
     (0..len).map(lane).collect()
 }
