@@ -23,8 +23,9 @@ use rayon::prelude::*;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Updates {
-    /// Only the rows that the batch looked up. Adam's moments of a row then
-    /// stand still between two of its batches ("lazy Adam").
+    /// Only the rows that the batch looked up. A row's moments and its
+    /// weight decay then stand still between two of its batches, while Adam's
+    /// bias correction counts all steps ("lazy Adam").
     #[default]
     Rows,
     /// Every row in every step: the optimizer exactly as published.

@@ -15,8 +15,9 @@
 # every user with held-out items, for the model and for popularity, and computes
 # the metrics; `report` is intervals, groups, map and pages; `keep` writes what
 # the run directory holds beside the report: the split, the last checkpoint, the
-# model and the scores of users. `net` is the peak less that of a training on
-# ten users, which holds program and catalog.
+# model and the scores of users. Core seconds are those of all threads, which
+# other work on the machine changes less. `net` is the peak less that of a
+# training on ten users, which holds program and catalog.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
@@ -37,16 +38,25 @@ peak_kib() {
     awk '/VmHWM/ { print $2 }' "/proc/$1/status" 2>/dev/null || true
 }
 
+# Core seconds of a process, as long as nobody has waited for it.
+core_seconds() {
+    awk -v hertz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hertz }' "/proc/$1/stat" \
+        2>/dev/null || true
+}
+
 # stages PID BEGUN: reads what the program says, and prints `stage seconds
-# peak-KiB` at the end of each stage.
+# peak-KiB core-seconds` at the end of each stage.
 stages() {
-    local line stage now peak=0 last="$2" seen
+    local line now peak=0 last="$2" seen core before=0
     mark() {
         now=$(date +%s.%N)
+        core=$(core_seconds "$1")
+        core=${core:-$before}
         seen=$(peak_kib "$1")
         peak=${seen:-$peak}
-        echo "$2 $(echo "$now - $last" | bc) $peak"
+        echo "$2 $(echo "$now - $last" | bc) $peak $(echo "$core - $before" | bc)"
         last=$now
+        before=$core
     }
     while IFS= read -r line; do
         case "$line" in
@@ -68,7 +78,7 @@ for interactions in "$@"; do
     begun=$(date +%s.%N)
     "$RECSYS" data synth data --users $((interactions / 100)) --items 10000 \
         --interactions "$interactions" --no-features --ceiling-users 0 >&2
-    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0" >> table
+    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0 0" >> table
     mkfifo said
     begun=$(date +%s.%N)
     "$RECSYS" train --config data/config.toml --device cpu --output run \
@@ -82,7 +92,7 @@ for interactions in "$@"; do
     wait "$pid"
     # The program's own last word: the stages cannot see beyond their lines.
     peak=$(grep -o '"peak_memory_bytes": *[0-9]*' run/run.json | grep -o '[0-9]*$')
-    echo "$interactions whole 0 $((peak / 1024))" >> table
+    echo "$interactions whole 0 $((peak / 1024)) 0" >> table
     grep '^ndcg' report >&2
     rm -rf data run runs report said
 done
@@ -94,17 +104,22 @@ awk '
         key = $1 " " $2
         if (!seen[key]++) order[++rows] = key
         seconds[key] += $3
+        core[key] += $5
         if ($4 > peak[key]) peak[key] = $4
-        if ($2 != "synth") seconds[$1 " whole"] += $3
+        if ($2 != "synth" && $2 != "whole") {
+            seconds[$1 " whole"] += $3
+            core[$1 " whole"] += $5
+        }
     }
     END {
-        print "interactions  stage      seconds  us/interaction  peak MiB  net bytes/interaction"
+        print "interactions  stage      seconds  us/interaction  core us/interaction  peak MiB  net bytes/interaction"
         for (i = 1; i <= rows; i++) {
             key = order[i]
             split(key, part, " ")
             net = peak[key] > least ? (peak[key] - least) * 1024 / part[1] : 0
             bytes = peak[key] ? sprintf("%8.0f  %21.1f", peak[key] / 1024, net) : ""
-            printf "%12d  %-8s  %8.1f  %14.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * 1e6 / part[1], bytes
+            each = 1e6 / part[1]
+            printf "%12d  %-8s  %8.1f  %14.3f  %19.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * each, core[key] * each, bytes
         }
         printf "without data: %.0f MiB\n", least / 1024
     }' table
