@@ -55,6 +55,21 @@ impl Hyper {
     }
 }
 
+/// What gradients are multiplied by so that their norm is at most `limit`, from
+/// the sum of their squares; 1 for a limit of 0, which stands for none.
+pub fn clip_scale(squares: f64, limit: f64) -> f32 {
+    match limit {
+        0.0 => 1.0,
+        limit => (limit / (squares.sqrt() + 1e-12)).min(1.0) as f32,
+    }
+}
+
+/// The sum of squares, one after the other.
+pub fn sum_of_squares(lanes: &[Lane]) -> f64 {
+    let numbers = lanes.iter().flat_map(|lane| lane.0);
+    numbers.map(|x| f64::from(x) * f64::from(x)).sum()
+}
+
 /// Updates the weights of a row, and its state, by its gradient; all slices
 /// have one length. `first` and `second` are the optimizer's states in the
 /// order of [`crate::optim::num_states`]; those that it does not keep may be

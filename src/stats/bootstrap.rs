@@ -19,8 +19,9 @@ pub const NORMAL: f64 = 1.959_963_984_540_054;
 
 /// Values from which an expansion takes the place of resampling. There the two
 /// differ by less than the draws scatter by themselves (.027 standard errors
-/// for an end of an interval), however skewed the values are, and the work of
-/// an interval stops growing with the users.
+/// for an end of an interval), however skewed the values are, or for values as
+/// coarse as rare hits by half of the step that their mean makes; and the work
+/// of an interval stops growing with the users.
 const MANY: usize = 5_000;
 
 /// How many samples are drawn for the intervals of so many users; 0 where the

@@ -137,9 +137,10 @@ fn many_users_need_no_resampling() {
         let shift = mean(&column) - mean(fewer);
         let expanded = mean_intervals(&[&column], Seed(1))[0];
         for (a, b) in resampled.iter().zip(expanded) {
-            // Three deviations of the end of a resampled interval.
+            // Near four deviations of the end of a resampled interval; without
+            // the skewness it would be .09 off by itself.
             let apart = (a + shift - b).abs() / error;
-            assert!(apart < 0.08, "{resampled:?} {expanded:?}: {apart}");
+            assert!(apart < 0.1, "{resampled:?} {expanded:?}: {apart}");
         }
     }
 }

@@ -11,9 +11,10 @@ const USERS: usize = 11;
 const ITEMS: usize = 9;
 const NODES: usize = USERS + ITEMS;
 
-/// A user and an item without interactions are among them.
+/// A user and an item without interactions are among them, and none of those
+/// that the batch contrasts: always the same.
 fn log() -> Interactions {
-    let mut rng = Seed::fresh().stream("test");
+    let mut rng = Seed(21).stream("test");
     let mut log = Interactions {
         offsets: vec![0],
         num_items: ITEMS,
@@ -281,7 +282,7 @@ fn losses_and_gradients_are_those_of_the_formulas() {
             };
             let exact = (nudged(1e-6) - nudged(-1e-6)) / 2e-6;
             assert!(
-                (slope - exact).abs() < 2e-6,
+                (slope - exact).abs() < 5e-6 * (1.0 + exact.abs()),
                 "{settings:?} at {at}: {slope} {exact}"
             );
         }

@@ -54,7 +54,7 @@ fn check(name: &str, layout: Layout, width: usize, layer: Layer<'_>) {
     let near = |finite: f64, exact: f32, what: &str| {
         let exact = f64::from(exact);
         assert!(
-            (finite - exact).abs() < 0.02 * (1.0 + exact.abs()),
+            (finite - exact).abs() < 0.03 * (1.0 + exact.abs()),
             "{name} by {what}: {finite} {exact}"
         );
     };
@@ -211,7 +211,7 @@ fn attention_is_its_formula() {
                         let parts = (bounds[0]..end).zip(&scores);
                         let exact: f64 = parts.map(|(key, s)| s / sum * at(v, key, c)).sum();
                         let value = at(flat(graph.value(y)), row, c);
-                        assert!((value - exact).abs() < 1e-5, "{value} {exact}");
+                        assert!((value - exact).abs() < 2e-5, "{value} {exact}");
                     }
                 }
             }

@@ -211,7 +211,8 @@ mod tests {
                 let divisor = goal.divisor(1, width);
                 let value = goal.derive(&mut scores, 0.7, 1.0 / divisor) / divisor;
                 let expected = host(loss.inner()).unwrap()[0];
-                let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * (1.0 + b.abs());
+                // Scores of 30 over a temperature of .3 are rounded by 6e-6.
+                let near = |a: f32, b: f32| (a - b).abs() < 1e-4 * (1.0 + b.abs());
                 assert!(near(value, expected), "{goal:?}: {value} {expected}");
                 for (a, b) in scores.iter().zip(&plain) {
                     assert!(near(*a, *b), "{goal:?}: {scores:?} {plain:?}");

@@ -96,8 +96,9 @@ fn bounds_lose_no_item() {
         let bounded = best(&panels);
         let plain = best(&panels.plain(&catalog));
         for (a, b) in bounded.iter().flatten().zip(plain.iter().flatten()) {
-            assert_eq!(a.1, b.1);
-            assert!((a.0 - b.0).abs() < 1e-4, "{a:?} {b:?}");
+            // Where two scores round to one, either may come first.
+            let apart = (a.0 - b.0).abs();
+            assert!(apart < if a.1 == b.1 { 1e-4 } else { 1e-5 }, "{a:?} {b:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::kernels::layers::{DropoutStream, Graph, Weights};
 use crate::kernels::mf::Side;
 use crate::kernels::simd::{self, Lane, add};
 use crate::kernels::table::Table;
-use crate::kernels::update::Hyper;
+use crate::kernels::update::{Hyper, clip_scale};
 use crate::optim::{Optimizer, num_states};
 use crate::sampling::NegativeSampler;
 use crate::seed::Rng;
@@ -164,10 +164,7 @@ impl Trainer {
         let squares = self.add_up(&segments);
         segments.par_iter_mut().for_each(Segment::clear);
         self.segments = segments;
-        let scale = match self.gradient_clip {
-            0.0 => 1.0,
-            limit => (limit / (squares.sqrt() + 1e-12)).min(1.0) as f32,
-        };
+        let scale = clip_scale(squares, self.gradient_clip);
         self.update(hyper, scale);
         losses.iter().sum()
     }
