@@ -70,10 +70,7 @@ impl<'a> SequenceTask<'a> {
             let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
             Some(NegativeSampler::new(log, sampling, alpha)?)
         };
-        let expected = |sampler: &NegativeSampler| {
-            let of = |item| (config.negatives as f32 * sampler.probability(item)).ln();
-            (0..train.num_items as u32).map(of).collect()
-        };
+        let expected = |sampler: &NegativeSampler| sampler.log_expected(config.negatives);
         let corrected = sampler.as_ref().filter(|_| network.setup.logq_correction);
         Ok(Self {
             log_expected: corrected.map(expected),
