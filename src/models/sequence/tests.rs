@@ -245,7 +245,7 @@ fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
         let loss = tape_step(network, &mut optimizer, &parts, stream);
         return (10.0 * loss, moved(before, network));
     }
-    let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
+    let mut trainer = Trainer::new(network, &optimizer, None, 0.0, false).unwrap();
     let loss = trainer.step(
         &Step {
             body: network.body.as_ref(),
@@ -273,6 +273,7 @@ fn tape_step(
         network,
         parts,
         goal: None,
+        smoothing: 0.0,
         negatives: None,
     };
     let loss = step.loss(&mut tape);
