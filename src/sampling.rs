@@ -126,6 +126,16 @@ impl NegativeSampler {
         }
     }
 
+    /// Of each item, the logarithm of how often it is expected among so many
+    /// draws (before rejection), minus infinity for one that is never drawn:
+    /// what a sampled softmax subtracts from the scores of its negatives to
+    /// estimate the full one (Bengio & Senecal, IEEE Transactions on Neural
+    /// Networks 2008).
+    pub fn log_expected(&self, draws: usize) -> Vec<f32> {
+        let of = |item| (draws as f32 * self.probability(item)).ln();
+        (0..self.positives.num_items as u32).map(of).collect()
+    }
+
     /// The `number`-th draw of `stream` for this user; depends on nothing else.
     pub fn draw(&self, stream: &Rng, number: u64, user: u32) -> u32 {
         let mut rng = stream.at(number * BLOCKS_PER_DRAW);

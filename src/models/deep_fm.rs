@@ -7,6 +7,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::Init;
+use super::embeddings;
 use super::features::{Common, Head, HeadSpec, Mlp, Spec, check, defaults, params, parse};
 use super::fm::sums;
 use crate::params::Param;
@@ -27,6 +28,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::ID_DROPOUT,
         params::REGULARIZATION,
         params::INIT_DEVIATION,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<Params>,

@@ -7,7 +7,7 @@ mod sampled;
 #[cfg(test)]
 mod tests;
 
-pub use full::{Full, transpose};
+pub use full::{Full, mean, transpose};
 pub use sampled::{Goal, Sampled};
 
 use crate::kernels::simd::{Lane, add};

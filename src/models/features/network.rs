@@ -1,6 +1,7 @@
 //! Fields of a user and an item, and the score that comes of them.
 
 use super::embedder::Embedder;
+use crate::models::embeddings::Embeddings;
 use crate::params::Param;
 use crate::tape::Tape;
 use burn::tensor::{Device, Tensor};
@@ -37,6 +38,7 @@ pub struct Network {
     pub head: Box<dyn Head>,
     pub bias: Param,
     regularization: f64,
+    embeddings: Embeddings,
 }
 
 /// Pairs whose users or items are to come without their ids.
@@ -50,7 +52,7 @@ impl Network {
         users: Embedder,
         items: Embedder,
         head: Box<dyn Head>,
-        regularization: f64,
+        (regularization, embeddings): (f64, Embeddings),
         device: &Device,
     ) -> Self {
         Self {
@@ -59,7 +61,15 @@ impl Network {
             head,
             bias: Param::zeros("bias", [1, 1], device),
             regularization,
+            embeddings,
         }
+    }
+
+    /// From now on no update leaves a row of a table longer than this; 0 for
+    /// any length.
+    pub fn keep_within(&mut self, max_norm: f64) {
+        let tables = self.users.params_mut().chain(self.items.params_mut());
+        tables.for_each(|table| table.keep_within(max_norm));
     }
 
     pub fn params(&self) -> Vec<&Param> {
@@ -93,12 +103,45 @@ impl Network {
             .embed(tape, items, anonymous.map(|a| a.items.as_slice()));
         let fields: Vec<Tensor<3>> = user.into_iter().chain(item).collect();
         let fields = Tensor::cat(fields, 1);
-        let penalty = (self.regularization > 0.0).then(|| {
-            let squares = (fields.clone() * fields.clone()).sum();
-            squares * (self.regularization / users.len() as f64)
-        });
+        let penalty = self.penalty(&[&fields], users.len());
+        let fields = self.embeddings.disturb(tape, fields);
         let scores = self.head.forward(tape, fields) + tape.param(&self.bias);
         (scores, penalty)
+    }
+
+    /// The regularizer of the fields of so many pairs, as a mean over them.
+    fn penalty(&self, fields: &[&Tensor<3>], pairs: usize) -> Option<Tensor<1>> {
+        let l2 = (self.regularization > 0.0).then(|| {
+            let squares = fields.iter().map(|f| ((*f).clone() * (*f).clone()).sum());
+            let squares = squares.reduce(|a, b| a + b).expect("there are fields");
+            squares * (self.regularization / pairs as f64)
+        });
+        let l1 = self.embeddings.l1_of(fields, pairs);
+        l2.into_iter().chain(l1).reduce(|a, b| a + b)
+    }
+
+    /// Scores `[users, catalog]` of users, who have one of the catalog each as
+    /// their `positives`, and the regularizer of those pairs; `None` where
+    /// scores are not inner products. See [`Head::split`].
+    pub fn catalog_scores(
+        &self,
+        tape: &mut Tape,
+        (users, positives): (&[u32], &[u32]),
+        catalog: &[u32],
+        anonymous: Option<&Anonymous>,
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let hidden = anonymous.map(|a| a.users.as_slice());
+        let user = self.users.embed(tape, users, hidden)?;
+        let hidden = anonymous.map(|a| a.items.as_slice());
+        let item = self.items.embed(tape, catalog, hidden)?;
+        let own = item.clone().select(0, tape.ints(positives));
+        let penalty = self.penalty(&[&user, &own], users.len());
+        let user = self.embeddings.disturb(tape, user);
+        let item = self.embeddings.disturb(tape, item);
+        let (user, item) = (self.head.split(user)?, self.head.split(item)?);
+        let products = user.vectors.matmul(item.vectors.transpose());
+        let offsets = user.offsets + tape.param(&self.bias);
+        Some((products + item.offsets.transpose() + offsets, penalty))
     }
 
     /// See [`Head::split`]; the bias is in neither.

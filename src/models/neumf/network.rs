@@ -203,6 +203,31 @@ impl PairNetwork for Network {
         (scores, penalties.into_iter().reduce(|a, b| a + b))
     }
 
+    /// Of GMF alone: a product of matrices. The MLP's layers would see each
+    /// user with each item.
+    fn catalog_scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        positives: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let (Some(gmf), None) = (&self.gmf, &self.mlp) else {
+            return None;
+        };
+        let index = tape.index(users.to_vec(), gmf.users.shape()[0]);
+        let catalog = tape.param(&gmf.items);
+        let mut rows = Branch {
+            users: tape.lookup(&gmf.users, &index),
+            items: catalog.clone().select(0, tape.ints(positives)),
+        };
+        let penalty = self.penalty(&rows, users.len());
+        rows.items = catalog;
+        let rows = self.seen(tape, rows);
+        let weighted = rows.users * tape.param(&gmf.output).transpose();
+        let scores = weighted.matmul(rows.items.transpose()) + tape.param(&self.bias);
+        Some((scores, penalty))
+    }
+
     fn user_tables(&self) -> Vec<&Param> {
         let gmf = self.gmf.as_ref().map(|g| &g.users);
         gmf.into_iter()

@@ -326,3 +326,47 @@ fn catalogs_score_as_pairs_do() {
         }
     }
 }
+
+/// A step over the catalog is one over all pairs.
+#[test]
+fn the_whole_catalog_is_all_pairs() {
+    let params = Params {
+        loss: Loss::FullSoftmax,
+        regularization: 0.2,
+        ..small()
+    };
+    let case = case(Kind::GMF, params);
+    let (users, positives) = ([3u32, 17, 3, 9], [5u32, 0, 24, 5]);
+    let rows = users.iter().zip(&positives);
+    let items: Vec<u32> = rows
+        .flat_map(|(_, &own)| [own].into_iter().chain((0..25).filter(move |i| *i != own)))
+        .collect();
+    let step = |catalog: bool| {
+        let mut network = case.network();
+        let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let loss = if catalog {
+            let scores = network.catalog_scores(&mut tape, &users, &positives);
+            let classes = tape.ints(&positives);
+            losses::full_softmax(scores.unwrap().0, classes, 0.1)
+        } else {
+            losses::softmax(network.scores(&mut tape, &users, &items).0, 0.1)
+        };
+        let grads = loss.backward();
+        let mut optimizer = Optimizer::new(case.config.optimizer_config());
+        optimizer.step(network.params_mut(), tape.take_leaves(), &grads, 1.0);
+        let params = network.params().into_iter();
+        params.flat_map(|p| p.host().unwrap()).collect::<Vec<_>>()
+    };
+    for (a, b) in step(true).iter().zip(step(false)) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    let network = case.network();
+    let mut tape = Tape::inference(&Device::flex());
+    let (_, of_catalog) = network
+        .catalog_scores(&mut tape, &users, &positives)
+        .unwrap();
+    let (_, of_pairs) = network.scores(&mut tape, &users, &positives);
+    let value = |penalty: Option<Tensor<1>>| host(penalty.unwrap()).unwrap()[0];
+    assert!((value(of_catalog) - value(of_pairs)).abs() < 1e-5);
+}

@@ -9,7 +9,7 @@ mod task;
 
 pub use examples::Examples;
 pub use in_batch::InBatch;
-pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective};
+pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective, check_ccl};
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;

@@ -95,25 +95,43 @@ impl Objective {
             !self.hardest_negative || self.loss == Loss::Bpr,
             "`hardest_negative` is for `loss = \"bpr\"`"
         );
-        if self.loss != Loss::Ccl {
-            ensure!(
-                self.margin == MARGIN && self.negative_weight == NEGATIVE_WEIGHT,
-                "`margin` and `negative_weight` are for `loss = \"ccl\"`"
-            );
-            return Ok(());
-        }
-        ensure!(
-            cosine,
-            "`loss = \"ccl\"` is one of cosines: add `cosine = true`"
-        );
-        ensure!(
-            (-1.0..1.0).contains(&self.margin),
-            "`margin` must lie in [-1, 1)"
-        );
-        ensure!(
-            self.negative_weight > 0.0 && self.negative_weight.is_finite(),
-            "`negative_weight` must be above 0"
-        );
-        Ok(())
+        check_ccl(
+            self.loss == Loss::Ccl,
+            ("cosine", cosine),
+            (self.margin, self.negative_weight),
+        )
     }
+}
+
+/// The keys of `ccl`, `margin` and `negative_weight`. `cosine` is the key that
+/// makes scores cosines, and what it says.
+///
+/// # Errors
+/// Values out of range, `ccl` without cosines, and keys of `ccl` with another
+/// loss.
+pub fn check_ccl(
+    is_loss: bool,
+    (cosine, is_cosine): (&str, bool),
+    (margin, negative_weight): (f64, f64),
+) -> Result<()> {
+    if !is_loss {
+        ensure!(
+            margin == MARGIN && negative_weight == NEGATIVE_WEIGHT,
+            "`margin` and `negative_weight` are for `loss = \"ccl\"`"
+        );
+        return Ok(());
+    }
+    ensure!(
+        is_cosine,
+        "`loss = \"ccl\"` is one of cosines: add `{cosine} = true`"
+    );
+    ensure!(
+        (-1.0..1.0).contains(&margin),
+        "`margin` must lie in [-1, 1)"
+    );
+    ensure!(
+        negative_weight > 0.0 && negative_weight.is_finite(),
+        "`negative_weight` must be above 0"
+    );
+    Ok(())
 }

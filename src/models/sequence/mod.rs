@@ -16,6 +16,7 @@
 
 pub mod bert4rec;
 mod cosine;
+mod decay;
 mod examples;
 pub mod gru4rec;
 pub mod hstu;
@@ -214,7 +215,9 @@ impl ModelSpec for Spec {
         let (train, config) = (context.data.train, context.training);
         self.setup.check(config)?;
         self.ensure_fits(&context)?;
-        let network = self.network(train, Some(context.seed), context.device)?;
+        let mut network = self.network(train, Some(context.seed), context.device)?;
+        let max_norm = self.setup.embeddings.max_norm;
+        network.items.keep_within(max_norm);
         let recommender = SequenceRecommender::new(network);
         let mut task = SequenceTask::new(recommender, train, config, context.seed)?;
         let summary = training::fit(&mut task, context)?;

@@ -2,11 +2,12 @@
 
 use super::Body;
 use super::cosine::UnitRows;
+use super::decay::{self, Decay};
 use super::network::{self, Host, Network};
 use super::part::{Part, divide};
 use super::setup::{NegativesFor, Setup};
 use super::updates::{RowSums, Segment, Squares, UpdateDense};
-use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
+use crate::kernels::catalog::{self, Full, Goal, RowGradients, Sampled, transpose};
 use crate::kernels::layers::{DropoutStream, Graph, Weights};
 use crate::kernels::mf::Side;
 use crate::kernels::simd::{self, Lane, add};
@@ -35,8 +36,15 @@ pub struct Trainer {
     units: Option<UnitRows>,
     num_items: usize,
     goal: Option<Goal>,
+    /// Of the target, over the whole catalog.
+    smoothing: f32,
     /// [`transpose`] of the items, for the whole catalog.
     transposed: Vec<Lane>,
+    /// [`catalog::mean`] of the items, where the target is smoothed over them.
+    mean: Vec<Lane>,
+    decay: Option<Decay>,
+    /// The largest length of an item's row; 0 for any.
+    max_norm: f32,
     segments: Vec<Segment>,
     /// Sums over the segments.
     item_sum: RowSums,
@@ -54,6 +62,16 @@ pub struct Step<'a> {
     pub negatives: Option<Negatives<'a>>,
     /// Of this step.
     pub dropout: &'a Rng,
+}
+
+impl Step<'_> {
+    /// How often negatives are drawn for a sequence of so many predictions.
+    fn draws(&self, predictions: usize) -> usize {
+        match self.setup.negatives_for {
+            NegativesFor::Position => predictions,
+            NegativesFor::Sequence => 1,
+        }
+    }
 }
 
 /// Where negatives come from.
@@ -79,7 +97,8 @@ pub fn segments(bytes: usize) -> usize {
 }
 
 impl Trainer {
-    /// Takes weights and states over.
+    /// Takes weights and states over. `smoothing` is that of the target over
+    /// the whole catalog, where there is no `goal`.
     ///
     /// # Errors
     /// A device that fails.
@@ -87,6 +106,7 @@ impl Trainer {
         network: &Network,
         optimizer: &Optimizer,
         goal: Option<Goal>,
+        smoothing: f32,
         all_rows: bool,
     ) -> Result<Self> {
         let Host {
@@ -128,6 +148,10 @@ impl Trainer {
             item_sum: RowSums::new(rows, width),
             dense_sum: vec![Lane::ZERO; len],
             transposed: Vec::new(),
+            mean: Vec::new(),
+            smoothing,
+            decay: Decay::of(&network.setup),
+            max_norm: network.setup.embeddings.max_norm as f32,
             items: side,
             units,
             num_items: network.num_items,
@@ -146,6 +170,9 @@ impl Trainer {
         if self.goal.is_none() {
             let scored = scored(&self.items, self.units.as_ref());
             transpose(scored, self.num_items, &mut self.transposed);
+            if self.smoothing > 0.0 {
+                self.mean = catalog::mean(scored, self.num_items);
+            }
         }
         let predictions: usize = step.parts.iter().map(Part::predictions).sum();
         let scale = 1.0 / predictions as f32;
@@ -213,7 +240,33 @@ impl Trainer {
         for (&item, gradient) in part.inputs.iter().zip(to_input.chunks_exact(width)) {
             segment.items.add(item, gradient);
         }
-        loss
+        loss + self.penalty(step, part, scale, &mut segment.items)
+    }
+
+    /// The sum of the penalties of a part's items, and their gradients.
+    fn penalty(
+        &self,
+        step: &Step<'_>,
+        part: &Part,
+        scale: f32,
+        to_items: &mut RowGradients,
+    ) -> f64 {
+        let Some(decay) = self.decay else {
+            return 0.0;
+        };
+        let table = &self.items.weights;
+        let mut sum = 0.0;
+        let mut add = |items: &[u32]| sum += decay.add(items, table, scale, to_items);
+        add(&part.inputs);
+        add(&part.targets);
+        if let Some(negatives) = step.negatives {
+            let mut drawn = Vec::new();
+            for &(user, place, count) in &part.sequences {
+                negatives.draw(user, place, step.draws(count), &mut drawn);
+                add(&drawn);
+            }
+        }
+        sum
     }
 
     /// The sum of a part's losses, and the gradients by way of the scores.
@@ -235,6 +288,8 @@ impl Trainer {
                 transposed: &self.transposed,
                 num_items: self.num_items,
                 scale,
+                smoothing: self.smoothing,
+                mean: &self.mean,
                 to_hidden,
                 to_items,
             });
@@ -243,8 +298,7 @@ impl Trainer {
         let width = items.per_row();
         let (mut from, mut loss, mut drawn) = (0, 0.0, Vec::new());
         for &(user, place, count) in &part.sequences {
-            let draws = if shared { 1 } else { count };
-            negatives.draw(user, place, draws, &mut drawn);
+            negatives.draw(user, place, step.draws(count), &mut drawn);
             let rows = from * width..(from + count) * width;
             loss += simd::run(Sampled {
                 goal,
@@ -277,6 +331,13 @@ impl Trainer {
     fn update(&mut self, hyper: &Hyper, scale: f32) {
         self.item_sum
             .update(&mut self.items, self.all_rows, hyper, scale);
+        if self.max_norm > 0.0 {
+            let table = &mut self.items.weights;
+            match self.all_rows {
+                true => decay::shorten_all(table, self.max_norm),
+                false => decay::shorten(table, self.item_sum.rows(), self.max_norm),
+            }
+        }
         if let Some(units) = &mut self.units {
             match self.all_rows {
                 true => units.renew_all(&self.items.weights),
