@@ -42,7 +42,14 @@ const ITEMS: usize = 1500;
 /// With fewer there is nothing to see.
 const FEWEST: usize = 10;
 
-const EPOCHS: usize = 500;
+/// On 1,500 points on a sphere, 29% and 37% of the ten nearest in space are
+/// among the ten nearest on the map (30% and 37% after 500, 31% and 39% after
+/// 1,000).
+const EPOCHS: usize = 300;
+
+/// Of them, those that pull neighbors together more than they are.
+const EXAGGERATED: usize = 100;
+
 const PERPLEXITY: f32 = 30.0;
 const THETA: f32 = 0.5;
 
@@ -118,6 +125,8 @@ fn embedded(
     let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(directions);
     tsne.perplexity(perplexity)
         .epochs(EPOCHS)
+        .stop_lying_epoch(EXAGGERATED)
+        .momentum_switch_epoch(EXAGGERATED)
         .initial_embedding(start)
         .barnes_hut_with_neighbors(THETA, nearest);
     tsne.embedding()
@@ -146,10 +155,6 @@ fn direction(vector: &[f32]) -> Vec<f32> {
 
 /// The `k` nearest others of each point, the nearest first.
 fn neighbors(points: &[Vec<f32>], k: usize) -> Vec<Vec<Neighbor<f32>>> {
-    let distance = |a: &[f32], b: &[f32]| {
-        let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
-        squares.sum::<f32>().sqrt()
-    };
     let of_point = |own: usize| {
         let mut others: Vec<Neighbor<f32>> = (0..points.len())
             .filter(|i| *i != own)
@@ -158,15 +163,33 @@ fn neighbors(points: &[Vec<f32>], k: usize) -> Vec<Vec<Neighbor<f32>>> {
                 distance: distance(&points[own], &points[index]),
             })
             .collect();
-        others.sort_by(|a, b| {
-            a.distance
-                .total_cmp(&b.distance)
-                .then(a.index.cmp(&b.index))
-        });
-        others.truncate(k);
+        let nearer = |a: &Neighbor<f32>, b: &Neighbor<f32>| {
+            let distances = a.distance.total_cmp(&b.distance);
+            distances.then(a.index.cmp(&b.index))
+        };
+        if k < others.len() {
+            others.select_nth_unstable_by(k, nearer);
+            others.truncate(k);
+        }
+        others.sort_unstable_by(nearer);
         others
     };
     (0..points.len()).into_par_iter().map(of_point).collect()
+}
+
+/// Eight sums side by side, which vector instructions can keep.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    const SUMS: usize = 8;
+    let square = |(a, b): (&f32, &f32)| (a - b) * (a - b);
+    let (whole_a, whole_b) = (a.chunks_exact(SUMS), b.chunks_exact(SUMS));
+    let rest = whole_a.remainder().iter().zip(whole_b.remainder());
+    let mut sums = [0.0f32; SUMS];
+    for (a, b) in whole_a.zip(whole_b) {
+        for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += square(pair);
+        }
+    }
+    (sums.iter().sum::<f32>() + rest.map(square).sum::<f32>()).sqrt()
 }
 
 #[cfg(test)]
@@ -181,6 +204,13 @@ mod tests {
             .map(|n| n.iter().map(|n| n.index).collect())
             .collect();
         assert_eq!(near, [[1, 3], [3, 0], [1, 3], [1, 0]]);
+    }
+
+    #[test]
+    fn distances_are_those_of_all_columns() {
+        let a: Vec<f32> = (0..11).map(|i| i as f32).collect();
+        assert_eq!(distance(&a, &[0.0; 11]), 385.0f32.sqrt());
+        assert_eq!(distance(&a[..3], &[0.0; 3]), 5.0f32.sqrt());
     }
 
     #[test]
