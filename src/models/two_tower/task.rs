@@ -63,7 +63,7 @@ impl Trainable for Task<'_> {
     }
 
     fn params_mut(&mut self) -> Vec<&mut Param> {
-        self.model.towers.params_mut()
+        self.model.params_mut()
     }
 
     fn num_examples(&self) -> usize {
