@@ -2,6 +2,8 @@
 //! CPU and on whatever adapter wgpu finds.
 
 #[cfg(feature = "wgpu")]
+mod examples;
+#[cfg(feature = "wgpu")]
 mod mf;
 mod propagate;
 mod rows;

@@ -65,15 +65,8 @@ pub struct Batch {
     /// Steps before this one in the whole training.
     pub step: u64,
     pub epoch: usize,
-    noise: Rng,
-}
-
-impl Batch {
-    /// Standard normal numbers of this batch, row-major.
-    pub fn noise(&self, shape: [usize; 2]) -> Vec<f32> {
-        let mut stream = self.noise.clone();
-        (0..shape[0] * shape[1]).map(|_| stream.normal()).collect()
-    }
+    /// Of this batch alone.
+    pub noise: Rng,
 }
 
 /// One over the root of each bag's size, 0 for an empty one.
@@ -122,7 +115,7 @@ impl Task {
             corrupted: Bags::new(kept_offsets, kept, catalog),
             corrupted_scales: tape.floats(scales.iter().map(|s| keep * s).collect(), [users, 1]),
             scales: tape.floats(scales, [users, 1]),
-            targets: tape.floats(clean.counts(), [users, catalog]),
+            targets: tape.counts_of(&clean),
             clean,
             step,
             epoch: self.epoch,

@@ -87,7 +87,7 @@ impl Trainable for Task<'_> {
         let batch = users.len();
         let mask = self.in_batch.mask(self.examples.sampler(), &users, &items);
         let mask = tape.floats(mask, [batch, batch]);
-        let diagonal = tape.floats(InBatch::diagonal(batch), [batch, batch]);
+        let diagonal = InBatch::diagonal(batch, tape.device());
         let scores = user.vectors.matmul(item.vectors.transpose()) / self.params.temperature;
         let smoothing = self.config.label_smoothing;
         let loss = losses::in_batch_softmax(scores, mask, diagonal, smoothing);
