@@ -229,6 +229,7 @@ fn agree(choice: DeviceChoice) {
     let world = World::new();
     let device = |choice| device::resolve(choice).unwrap().device;
     for model in MODELS {
+        eprintln!("{} on {choice}", model.0);
         let cpu = outcome(&world, model, &device(DeviceChoice::Cpu));
         let other = outcome(&world, model, &device(choice));
         let what = |what: &str| format!("{what} on {choice}");
