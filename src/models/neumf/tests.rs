@@ -113,7 +113,7 @@ impl Case {
         let mut tape = Tape::inference(&Device::flex());
         let scores = host(
             network
-                .scores(&mut tape, &Ids::from(&users[..]), &Ids::from(&items[..]))
+                .scores(&mut tape, &Ids::from(users), &Ids::from(items))
                 .0,
         )
         .unwrap();
