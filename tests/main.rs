@@ -10,6 +10,7 @@ mod embeddings;
 mod fused;
 mod golden;
 mod kernels;
+mod networks;
 mod quality;
 mod resume;
 mod sequences;

@@ -12,9 +12,6 @@ use recsys::tensors::{NamedTensors, Values};
 use recsys::training::MemorySink;
 use std::collections::BTreeMap;
 
-#[cfg(feature = "wgpu")]
-const WGPU: DeviceChoice = DeviceChoice::Wgpu(recsys::device::Adapter::Any);
-
 const ITEMS: usize = 30;
 
 const SHARED: &str = "embedding_dim = 32
@@ -353,12 +350,9 @@ fn resuming_on_tensors_changes_nothing() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_trains_and_resumes_models_of_sequences() {
-    if recsys::device::adapters().is_empty() {
-        eprintln!(
-            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
-        );
+    let Some(wgpu) = devices::wgpu_or_say() else {
         return;
-    }
+    };
     let models = [
         ("hstu", "max_length = 16\nheads = 2\nblocks = 1"),
         ("sasrec", "max_length = 16\nheads = 2\nblocks = 1"),
@@ -367,7 +361,7 @@ fn wgpu_trains_and_resumes_models_of_sequences() {
         ("nextitnet", "max_length = 16\ndilations = [1]"),
     ];
     for model in models {
-        agree(WGPU, model, LOSSES[3], SOME_EPOCHS, 1e-3);
+        agree(wgpu, model, LOSSES[3], SOME_EPOCHS, 1e-3);
     }
-    resumes(WGPU, models[0]);
+    resumes(wgpu, models[0]);
 }

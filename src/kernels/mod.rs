@@ -5,7 +5,11 @@
 pub mod als;
 pub mod catalog;
 pub mod contrast;
+#[cfg(feature = "wgpu")]
+pub mod draws;
 pub mod eigen;
+#[cfg(feature = "wgpu")]
+pub mod examples;
 pub mod gcn;
 pub mod gemm;
 #[cfg(feature = "wgpu")]

@@ -2,6 +2,7 @@
 //! items a user has.
 
 use super::{Leaf, Part, Tape, Updates};
+use crate::device::{Family, family};
 use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -92,6 +93,25 @@ impl Bags {
         Tensor::from_data(TensorData::new(self.counts(), shape), device)
     }
 
+    /// As [`Self::matrix`], of the counts that are not zero alone.
+    fn scattered(&self, device: &Device) -> Tensor<2> {
+        let shape = [self.len(), self.table_rows];
+        let places = shape[0] * shape[1];
+        if self.rows.is_empty() || places > i32::MAX as usize {
+            return self.matrix(device);
+        }
+        let mut owners = Vec::with_capacity(self.rows.len());
+        for (bag, ends) in self.offsets.windows(2).enumerate() {
+            let first = (bag * self.table_rows) as u32;
+            owners.extend(self.rows[ends[0]..ends[1]].iter().map(|row| first + row));
+        }
+        let mut owners: Vec<(u32, u32)> = owners.into_iter().zip(0..).collect();
+        owners.sort_unstable();
+        let ones = Tensor::ones([owners.len(), 1], device);
+        let counts = Segments::of_owners(&owners, device).spread(ones, places);
+        counts.reshape(shape)
+    }
+
     /// For the update of the table: which bags each distinct row is in.
     fn transposed(&self, device: &Device) -> Segments {
         let mut owners: Vec<(u32, u32)> = Vec::with_capacity(self.rows.len());
@@ -114,7 +134,7 @@ impl Tape {
             return bags.sum(table.value(), &plain);
         }
         if self.updates == Updates::Dense || !rows::supported(&plain) {
-            return bags.matrix(&self.device).matmul(self.param(table));
+            return self.counts_of(bags).matmul(self.param(table));
         }
         assert!(
             !self.leaves.iter().any(|l| l.name == table.name()),
@@ -128,6 +148,16 @@ impl Tape {
             part: Part::Occurrences(bags.transposed(&plain)),
         });
         leaf
+    }
+
+    /// How often each bag has each row: `[bags, table_rows]`. A GPU is told
+    /// where there is something, the rest is zero.
+    pub fn counts_of(&self, bags: &Bags) -> Tensor<2> {
+        let plain = self.device.clone().inner();
+        self.constant_of(match family(&plain) {
+            Family::Gpu => bags.scattered(&plain),
+            Family::Flex | Family::Other => bags.matrix(&plain),
+        })
     }
 
     /// As [`Self::bag_sums`], of a table that is not learned in this step.
@@ -178,6 +208,16 @@ mod tests {
         let (rows, present) = bags().padded();
         assert_eq!(rows, [1, 3, 0, 0, 0, 0, 0, 3, 3]);
         assert_eq!(present, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn a_gpu_counts_rows_as_the_host_does() {
+        let Some(gpu) = crate::kernels::gpu::adapter() else {
+            return;
+        };
+        let counts = Tape::inference(&gpu).counts_of(&bags());
+        assert_eq!(host(counts).unwrap(), bags().counts());
     }
 
     /// The rows path and the dense one take the same step of plain SGD.

@@ -5,6 +5,8 @@
 #[path = "../../src/seed/fresh.rs"]
 mod fresh;
 #[cfg(feature = "wgpu")]
+mod examples;
+#[cfg(feature = "wgpu")]
 mod mf;
 mod propagate;
 mod rows;

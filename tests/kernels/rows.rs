@@ -131,6 +131,63 @@ fn sums_equal_scattered_additions_and_repeat() {
     }
 }
 
+/// The sums of the rows in a table of all of them.
+fn plain_spread(case: &Case) -> Tensor<2> {
+    let device = case.table.device();
+    let rows = ints(&case.rows, &device);
+    let zeros = case.table.zeros_like();
+    zeros.select_assign(0, rows, case.plain_sum(), IndexingUpdateOp::Add)
+}
+
+#[test]
+fn sums_are_put_where_their_rows_are() {
+    for (name, device) in devices() {
+        let case = Case::new(OptimizerKind::Sgd, 7, &mut Seed(11).stream("test"), &device);
+        let spread = case.segments().spread(case.grads.clone(), ROWS);
+        assert_close(name, spread, plain_spread(&case), 1e-5);
+    }
+}
+
+/// A GPU that finds the occurrences of each row by itself comes to the same,
+/// batch after batch.
+#[cfg(feature = "wgpu")]
+#[test]
+fn chains_of_occurrences_do_what_sorted_ones_do() {
+    use recsys::kernels::rows::Chains;
+    let Some(device) = super::wgpu() else {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    };
+    let mut chains = Chains::new(ROWS, &device);
+    for (seed, kind) in (0..).zip([OptimizerKind::Adam, OptimizerKind::Sgd]) {
+        let case = Case::new(kind, 9, &mut Seed(seed).stream("test"), &device);
+        let ids: Vec<u32> = case
+            .inverse
+            .iter()
+            .map(|&row| case.rows[row as usize])
+            .collect();
+        let segments = chains.find(ints(&ids, &device));
+        let hyper = Hyper::new(&config(kind), 0.1, 3);
+        let (table, states) = case.plain_update(&config(kind));
+        for summed in [false, true] {
+            let grads = match summed {
+                true => segments.sum(case.grads.clone()),
+                false => case.grads.clone(),
+            };
+            let old = (case.table.clone(), case.states.clone());
+            let (new, new_states) = segments.update(old.0, old.1, grads, summed, hyper);
+            let what = format!("{kind:?}, summed {summed}");
+            assert_close(&what, new, table.clone(), 1e-5);
+            for (new, state) in new_states.into_iter().zip(&states) {
+                assert_close(&what, new, state.clone(), 1e-5);
+            }
+        }
+        let spread = || segments.spread(case.grads.clone(), ROWS);
+        assert_close("spread", spread(), plain_spread(&case), 1e-5);
+        assert_eq!(host(spread()).unwrap(), host(spread()).unwrap());
+    }
+}
+
 /// A gradient can be a transposed or broadcast view.
 #[test]
 fn views_are_read_as_what_they_show() {

@@ -213,7 +213,7 @@ pub fn negative_log_likelihood(logits: Tensor<2>, batch: &Batch) -> Tensor<1> {
 /// `epsilon exp(log_variance / 2) + mean`, with the batch's standard normal
 /// epsilon.
 pub fn sample(mean: Tensor<2>, log_variance: Tensor<2>, tape: &Tape, batch: &Batch) -> Tensor<2> {
-    let noise = tape.floats(batch.noise(mean.dims()), mean.dims());
+    let noise = tape.normals(&batch.noise, mean.dims());
     mean + (log_variance * 0.5).exp() * noise
 }
 

@@ -67,15 +67,8 @@ pub struct Batch {
     /// Steps before this one in the whole training.
     pub step: u64,
     pub epoch: usize,
-    noise: Rng,
-}
-
-impl Batch {
-    /// Standard normal numbers of this batch, row-major.
-    pub fn noise(&self, shape: [usize; 2]) -> Vec<f32> {
-        let mut stream = self.noise.clone();
-        (0..shape[0] * shape[1]).map(|_| stream.normal()).collect()
-    }
+    /// Of this batch alone.
+    pub noise: Rng,
 }
 
 /// One over the root of each bag's size, 0 for an empty one.

@@ -142,6 +142,16 @@ impl Network {
         let products = user.vectors.matmul(item.vectors.transpose());
         let offsets = user.offsets + tape.param(&self.bias);
         Some((products + item.offsets.transpose() + offsets, penalty))
+    /// Scores `[users, items]` of each with each, from their fields
+    /// `[users, fields, width]` and `[items, fields, width]`.
+    pub fn cross(&self, tape: &mut Tape, users: Tensor<3>, items: Tensor<3>) -> Tensor<2> {
+        let ([n, of_user, width], [m, of_item, _]) = (users.dims(), items.dims());
+        let users = users.reshape([n, 1, of_user * width]);
+        let items = items.reshape([1, m, of_item * width]);
+        let fields = vec![users.repeat_dim(1, m), items.repeat_dim(0, n)];
+        let fields = Tensor::cat(fields, 2).reshape([n * m, of_user + of_item, width]);
+        let scores = self.head.forward(tape, fields) + tape.param(&self.bias);
+        scores.reshape([n, m])
     }
 
     /// See [`Head::split`]; the bias is in neither.

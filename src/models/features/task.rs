@@ -112,7 +112,7 @@ impl Trainable for FeatureTask<'_> {
     }
 
     fn params_mut(&mut self) -> Vec<&mut Param> {
-        self.recommender.network.params_mut()
+        self.recommender.params_mut()
     }
 
     fn num_examples(&self) -> usize {

@@ -6,7 +6,7 @@ use crate::model::{ItemVectors, QueryVectors};
 use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork, score_by_tiles};
 use crate::params::{Param, host};
-use crate::tape::{Index, Tape};
+use crate::tape::{Ids, Index, Tape};
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, activation};
 
@@ -174,16 +174,11 @@ impl PairNetwork for Network {
         params
     }
 
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>) {
+    fn scores(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Tensor<2>, Option<Tensor<1>>) {
         let rows = self.user_table().shape()[0];
         let at = (
-            tape.index(users.to_vec(), rows),
-            tape.index(items.to_vec(), self.num_items),
+            tape.index_of(users, rows),
+            tape.index_of(items, self.num_items),
         );
         let (mut scores, mut penalties) = (Vec::new(), Vec::new());
         if let Some(gmf) = &self.gmf {

@@ -11,7 +11,7 @@ use crate::optim::{Optimizer, OptimizerKind};
 use crate::params::host;
 use crate::sampling::{NegativeSampler, NegativeSampling};
 use crate::seed::Seed;
-use crate::tape::{Tape, Updates};
+use crate::tape::{Ids, Tape, Updates};
 use crate::training::{FusedStep, StepLoss, TrainingConfig};
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
@@ -89,7 +89,8 @@ impl Case {
         if self.spec.params.hardest_negative {
             items = self.hardest(network, &users, &items);
         }
-        let (scores, penalty) = network.scores(tape, &users, &items);
+        let (scores, penalty) =
+            network.scores(tape, &Ids::from(&users[..]), &Ids::from(&items[..]));
         let smoothing = self.config.label_smoothing;
         let loss = match self.spec.params.loss {
             Loss::Mse => {
@@ -110,7 +111,12 @@ impl Case {
 
     fn hardest(&self, network: &Network, users: &[u32], items: &[u32]) -> Vec<u32> {
         let mut tape = Tape::inference(&Device::flex());
-        let scores = host(network.scores(&mut tape, users, items).0).unwrap();
+        let scores = host(
+            network
+                .scores(&mut tape, &Ids::from(users), &Ids::from(items))
+                .0,
+        )
+        .unwrap();
         let width = items.len() / users.len();
         let rows = items.chunks(width).zip(scores.chunks(width));
         let kept = rows.flat_map(|(items, scores)| {
@@ -320,7 +326,12 @@ fn catalogs_score_as_pairs_do() {
             .unwrap();
         let items: Vec<u32> = (0..30).flat_map(|_| 0..25).collect();
         let mut tape = Tape::inference(&Device::flex());
-        let pairs = host(network.scores(&mut tape, &users, &items).0).unwrap();
+        let pairs = host(
+            network
+                .scores(&mut tape, &Ids::from(&users[..]), &Ids::from(&items[..]))
+                .0,
+        )
+        .unwrap();
         for (a, b) in scores.iter().zip(&pairs) {
             assert!((a - b).abs() < 1e-4, "{kind:?}: {a} {b}");
         }

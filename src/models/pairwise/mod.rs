@@ -1,6 +1,7 @@
 //! What all models of user-item pairs share: examples, negatives, losses,
 //! and serving users that training never saw.
 
+mod drawn;
 mod examples;
 mod in_batch;
 mod objective;
@@ -22,11 +23,12 @@ use crate::optim::Optimizer;
 use crate::params::{Param, load_all};
 use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
-use crate::tape::Tape;
+use crate::tape::{Ids, Tape};
 use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, StepLoss, TrainingConfig};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
+use drawn::Drawn;
 use recommender::PairRecommender;
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,12 +42,7 @@ pub trait PairNetwork: Send + Sync {
 
     /// Scores `[users.len(), width]`; `items` is row-major of that shape. The
     /// second value is the regularizer, a mean over the users of the batch.
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>);
+    fn scores(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Tensor<2>, Option<Tensor<1>>);
 
     /// Every user against every item of the batch, `[batch, batch]`, where
     /// that is cheap: models whose score is an inner product.
@@ -233,6 +230,7 @@ pub fn fit(
     };
     let mut task = PairTask {
         examples: Examples::new(log.clone(), sampler, config.negatives),
+        drawn: Drawn::default(),
         in_batch: InBatch::new(train, objective.logq_correction),
         recommender: PairRecommender::new(network, log, scale, context.device),
         objective,

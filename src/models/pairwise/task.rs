@@ -1,14 +1,15 @@
 //! The loss of a batch of pairs, by the tape or by a network's own kernels.
 
+use super::drawn::{self, Drawn};
 use super::examples::Examples;
 use super::recommender::PairRecommender;
 use super::{Fuse, FusedPairs, InBatch, Objective};
 use crate::losses::{self, Loss};
 use crate::model::Recommender;
 use crate::optim::Optimizer;
-use crate::params::{Param, host};
+use crate::params::Param;
 use crate::seed::Seed;
-use crate::tape::{Tape, Updates};
+use crate::tape::{Ids, Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
@@ -22,6 +23,7 @@ pub struct PairTask<'a> {
     pub device: &'a Device,
     pub seed: Seed,
     pub examples: Examples,
+    pub drawn: Drawn,
     pub in_batch: InBatch,
     pub fused: Option<Box<dyn FusedPairs>>,
 }
@@ -30,21 +32,10 @@ impl PairTask<'_> {
     /// Leaves each example the negative that scores highest, the first of
     /// those (Zhang et al., "Optimizing top-n collaborative filtering via
     /// dynamic negative item sampling", SIGIR 2013).
-    fn keep_hardest(&self, users: &[u32], items: &[u32]) -> Result<Vec<u32>> {
+    fn keep_hardest(&self, users: &Ids, items: Ids) -> Result<Ids> {
         let mut tape = Tape::inference(self.device);
-        let scores = host(self.recommender.network.scores(&mut tape, users, items).0)?;
-        let width = self.examples.width();
-        let rows = items.chunks_exact(width).zip(scores.chunks_exact(width));
-        let kept = rows.flat_map(|(items, scores)| {
-            let mut best = 1;
-            for k in 2..width {
-                if scores[k] > scores[best] {
-                    best = k;
-                }
-            }
-            [items[0], items[best]]
-        });
-        Ok(kept.collect())
+        let (scores, _) = self.recommender.network.scores(&mut tape, users, &items);
+        drawn::keep_hardest(items, scores)
     }
 
     fn mse(
@@ -57,7 +48,9 @@ impl PairTask<'_> {
         let scale = self.recommender.scale.expect("mse has a scale");
         let ratings = self.examples.ratings(places);
         let targets: Vec<f32> = ratings.map(|r| scale.normalized(r)).collect();
-        let (scores, penalty) = self.recommender.network.scores(tape, users, items);
+        let pairs = [users, items].map(Ids::from);
+        let network = &self.recommender.network;
+        let (scores, penalty) = network.scores(tape, &pairs[0], &pairs[1]);
         let targets = tape.floats(targets, [users.len(), 1]);
         (losses::mse(scores, targets), penalty)
     }
@@ -76,7 +69,7 @@ impl PairTask<'_> {
         let batch = users.len();
         let mask = self.in_batch.mask(self.examples.sampler(), users, items);
         let mask = tape.floats(mask, [batch, batch]);
-        let diagonal = tape.floats(InBatch::diagonal(batch), [batch, batch]);
+        let diagonal = InBatch::diagonal(batch, tape.device());
         let scores = scores / self.objective.temperature;
         (
             losses::in_batch_softmax(scores, mask, diagonal, self.config.label_smoothing),
@@ -134,13 +127,11 @@ impl Trainable for PairTask<'_> {
                 self.over_catalog(tape, &users, &items)
             }
             _ => {
-                let mut users = vec![0; places.len()];
-                let mut all = vec![0; places.len() * self.examples.width()];
-                self.examples.fill(places, &mut users, &mut all);
+                let (users, mut items) = self.drawn.draw(&self.examples, places, self.device);
                 if self.objective.hardest_negative {
-                    all = self.keep_hardest(&users, &all)?;
+                    items = self.keep_hardest(&users, items)?;
                 }
-                let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
+                let (scores, penalty) = self.recommender.network.scores(tape, &users, &items);
                 (self.objective.sampled(scores, smoothing), penalty)
             }
         };

@@ -85,7 +85,7 @@ impl Task<'_> {
         let batch = users.len();
         let mask = self.in_batch.mask(self.examples.sampler(), &users, &items);
         let mask = tape.floats(mask, [batch, batch]);
-        let diagonal = tape.floats(InBatch::diagonal(batch), [batch, batch]);
+        let diagonal = InBatch::diagonal(batch, tape.device());
         let scores = user.vectors.matmul(item.vectors.transpose()) / self.params.temperature;
         let smoothing = self.config.label_smoothing;
         (
@@ -152,7 +152,7 @@ impl Trainable for Task<'_> {
     }
 
     fn params_mut(&mut self) -> Vec<&mut Param> {
-        self.model.towers.params_mut()
+        self.model.params_mut()
     }
 
     fn num_examples(&self) -> usize {

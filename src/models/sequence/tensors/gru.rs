@@ -132,7 +132,7 @@ mod tests {
     /// Narrower than a cube has units, and wider.
     #[test]
     fn the_kernel_is_the_loop_over_places() {
-        let Some(device) = padded::adapter() else {
+        let Some(device) = crate::kernels::gpu::adapter() else {
             return;
         };
         let mut random = Seed::fresh().stream("gru");
