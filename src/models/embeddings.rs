@@ -1,6 +1,7 @@
 //! What keeps embeddings from growing, or from being relied on one by one,
-//! beside L2. Models that are trained by kernels of their own leave these for
-//! the plain operations as soon as one of the keys is set.
+//! beside L2. Models of pairs and of graphs that are trained by kernels of their
+//! own leave these for the plain operations as soon as one of the keys is set;
+//! the kernels of models of sequences know them.
 
 use crate::tape::Tape;
 use anyhow::{Result, ensure};
