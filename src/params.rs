@@ -44,8 +44,7 @@ impl Param {
         self.shorten(None);
     }
 
-    /// What an optimizer does after its step on these rows, each once, or on
-    /// all: those that are too long are shortened. Costs what the step costs.
+    /// What an optimizer does after its step on these rows, or on all: those that are too long are shortened. Costs what the step costs.
     pub fn shorten(&mut self, rows: Option<Tensor<1, Int>>) {
         let max_norm = self.max_norm;
         if max_norm <= 0.0 {
@@ -182,8 +181,8 @@ impl Param {
     }
 }
 
-/// Puts values `[n, columns]` in place of these rows of a table, each once; in
-/// its memory where `table` is the only handle.
+/// Puts values `[n, columns]` in place of these rows of a table, each once or
+/// with the same values; in its memory where `table` is the only handle.
 pub fn assign_rows(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<2> {
     table.select_assign(0, rows.clone(), values, IndexingUpdateOp::Assign)
 }

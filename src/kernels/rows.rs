@@ -142,9 +142,9 @@ impl Segments {
         }
     }
 
-    /// The rows `[n]`, each once.
+    /// The rows `[n]`, each once; of `Chains` those of the occurrences `[m]`.
     pub fn rows(&self) -> Tensor<1, Int> {
-        self.packed.clone().narrow(0, 0, self.rows)
+        self.packed.clone().narrow(0, 0, self.of.rows)
     }
 
     /// The gradient of each row `[n, columns]` from those of the occurrences

@@ -2,10 +2,10 @@
 //! and on whatever adapter wgpu finds, on other random inputs in every run. Those
 //! that lie behind a model are tested beside their code, and by `fused`.
 
-#[path = "../../src/seed/fresh.rs"]
-mod fresh;
 #[cfg(feature = "wgpu")]
 mod examples;
+#[path = "../../src/seed/fresh.rs"]
+mod fresh;
 #[cfg(feature = "wgpu")]
 mod mf;
 mod propagate;

@@ -142,6 +142,8 @@ impl Network {
         let products = user.vectors.matmul(item.vectors.transpose());
         let offsets = user.offsets + tape.param(&self.bias);
         Some((products + item.offsets.transpose() + offsets, penalty))
+    }
+
     /// Scores `[users, items]` of each with each, from their fields
     /// `[users, fields, width]` and `[items, fields, width]`.
     pub fn cross(&self, tape: &mut Tape, users: Tensor<3>, items: Tensor<3>) -> Tensor<2> {

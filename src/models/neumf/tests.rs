@@ -361,6 +361,7 @@ fn the_whole_catalog_is_all_pairs() {
             let classes = tape.ints(&positives);
             losses::full_softmax(scores.unwrap().0, classes, 0.1)
         } else {
+            let (users, items) = (Ids::from(&users[..]), Ids::from(&items[..]));
             losses::softmax(network.scores(&mut tape, &users, &items).0, 0.1)
         };
         let grads = loss.backward();
@@ -377,6 +378,7 @@ fn the_whole_catalog_is_all_pairs() {
     let (_, of_catalog) = network
         .catalog_scores(&mut tape, &users, &positives)
         .unwrap();
+    let (users, positives) = (Ids::from(&users[..]), Ids::from(&positives[..]));
     let (_, of_pairs) = network.scores(&mut tape, &users, &positives);
     let value = |penalty: Option<Tensor<1>>| host(penalty.unwrap()).unwrap()[0];
     assert!((value(of_catalog) - value(of_pairs)).abs() < 1e-5);
