@@ -7,9 +7,10 @@
 //! their members' embeddings). They learn clicks from labels (`log_loss`), or
 //! preferences from interactions against sampled negatives.
 //!
-//! A user or item that training never saw is served by its features, beside
-//! the embedding of an unknown id, which is learned where `id_dropout` takes
-//! ids away.
+//! An item that training never saw is served by its features, beside the
+//! embedding of an unknown id, which is learned where `id_dropout` takes ids
+//! away and zero otherwise, as is that of any category that is nobody's in
+//! train; a user by its history and features, as [`recommender`] says.
 
 mod embedder;
 mod mlp;
@@ -183,6 +184,7 @@ impl<H: HeadSpec + 'static> Spec<H> {
         let start = Start {
             seed,
             deviation: common.init_deviation,
+            hides_ids: common.id_dropout > 0.0,
             device,
         };
         let users = data.user_features.filter(|_| common.features);
@@ -289,8 +291,8 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
             Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
         };
         let mut task = FeatureTask {
-            examples: Examples::new(log, sampler, config.negatives),
-            recommender: FeatureRecommender::new(network, loss, train.num_items, context.device),
+            examples: Examples::new(log.clone(), sampler, config.negatives),
+            recommender: FeatureRecommender::new(network, loss, log.clone(), context.device),
             loss,
             config,
             id_dropout: self.common.id_dropout,
@@ -313,10 +315,10 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
         let mut network = self.network(data, None, device);
         ensure_params_fit(network.params(), device)?;
         load_all(network.params_mut(), weights)?;
-        let items = data.train.num_items;
+        let train = Arc::new(data.train.sorted_by_item());
         let loss = self.common.loss;
         Ok(Box::new(FeatureRecommender::new(
-            network, loss, items, device,
+            network, loss, train, device,
         )))
     }
 }
