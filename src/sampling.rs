@@ -126,6 +126,17 @@ impl NegativeSampler {
         }
     }
 
+    /// The logarithm of [`Self::probability`] of every item. One that is never
+    /// drawn by popularity is as the rarest of the others: a user who has all
+    /// of those gets it as a negative all the same.
+    pub fn log_probabilities(&self) -> Vec<f32> {
+        let items = 0..self.positives.num_items as u32;
+        let probabilities: Vec<f32> = items.map(|item| self.probability(item)).collect();
+        let drawn = probabilities.iter().copied().filter(|p| *p > 0.0);
+        let rarest = drawn.fold(f32::INFINITY, f32::min);
+        probabilities.iter().map(|p| p.max(rarest).ln()).collect()
+    }
+
     /// The `number`-th draw of `stream` for this user; depends on nothing else.
     pub fn draw(&self, stream: &Rng, number: u64, user: u32) -> u32 {
         let mut rng = stream.at(number * BLOCKS_PER_DRAW);

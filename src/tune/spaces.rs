@@ -10,6 +10,8 @@ const RATE: &str = "training.learning_rate = { float = [2e-4, 2e-2], log = true 
 
 const WIDTH: &str = "model.embedding_dim = { int = [16, 256], log = true }\n";
 
+const MLP_WIDTH: &str = "model.mlp_embedding_dim = { int = [16, 256], log = true }\n";
+
 /// `[tune.space]` of a model.
 ///
 /// # Errors
@@ -23,6 +25,7 @@ pub fn default_space(model: &str) -> Result<Space> {
 }
 
 fn text(model: &str) -> Option<String> {
+    let width = if model == "mlp" { MLP_WIDTH } else { WIDTH };
     let neighbors = "model.neighbors = { int = [5, 1000], log = true }\n";
     Some(match model {
         "item_knn" | "user_knn" => format!(
@@ -49,7 +52,7 @@ fn text(model: &str) -> Option<String> {
         "svdpp" => format!("{RATE}{WIDTH}"),
         "gmf" => format!("{RATE}{WIDTH}training.negatives = {{ int = [1, 8], log = true }}\n"),
         "mlp" | "neumf" => format!(
-            "{RATE}{WIDTH}model.dropout = {{ float = [0.0, 0.5] }}\n\
+            "{RATE}{width}model.dropout = {{ float = [0.0, 0.5] }}\n\
              model.regularization = {{ float = [1e-6, 0.01], log = true }}\n\
              training.negatives = {{ int = [1, 8], log = true }}\n"
         ),

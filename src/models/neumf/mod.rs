@@ -173,6 +173,33 @@ impl Params {
     }
 }
 
+impl Params {
+    /// # Errors
+    /// A parameter that somebody set for a branch that the model does not have.
+    fn ensure_used(&self, kind: Kind) -> Result<()> {
+        let default = Self::default();
+        let of_gmf = [("embedding_dim", self.embedding_dim == default.embedding_dim)];
+        let of_mlp = [
+            (
+                "mlp_embedding_dim",
+                self.mlp_embedding_dim == default.mlp_embedding_dim,
+            ),
+            ("hidden", self.hidden == default.hidden),
+            ("dropout", self.dropout == default.dropout),
+        ];
+        let unused = of_gmf.iter().filter(|_| !kind.gmf);
+        for (key, is_default) in unused.chain(of_mlp.iter().filter(|_| !kind.mlp)) {
+            let has = if kind.gmf {
+                "`gmf` has no MLP"
+            } else {
+                "`mlp` has no GMF"
+            };
+            ensure!(*is_default, "`{key}` changes nothing: {has}; leave it out");
+        }
+        Ok(())
+    }
+}
+
 struct Spec {
     kind: Kind,
     params: Params,
@@ -222,6 +249,7 @@ fn build(kind: Kind, mut table: toml::Table) -> Result<Box<dyn ModelSpec>> {
          `mf`, or `loss = \"softmax\"`"
     );
     params.objective().check(false, "temperature")?;
+    params.ensure_used(kind)?;
     ensure!(
         (kind.gmf && kind.mlp)
             || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),

@@ -159,6 +159,10 @@ pub struct Fuse<'a> {
 impl Fuse<'_> {
     /// What the kernels minimize; `None` for a loss that they do not know.
     pub fn goal(&self) -> Option<Goal> {
+        // Kernels know nothing of the probabilities of items.
+        if self.objective.corrects(self.config.negative_sampling) {
+            return None;
+        }
         self.objective.goal(self.config.label_smoothing)
     }
 }
@@ -231,7 +235,11 @@ pub fn fit(
         let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
         Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
+    let corrected = objective.corrects(config.negative_sampling);
+    let log_probabilities = sampler.as_ref().filter(|_| corrected);
+    let log_probabilities = log_probabilities.map(NegativeSampler::log_probabilities);
     let mut task = PairTask {
+        log_probabilities,
         examples: Examples::new(log.clone(), sampler, config.negatives),
         in_batch: InBatch::new(train, objective.logq_correction),
         recommender: PairRecommender::new(network, log, scale, context.device),
