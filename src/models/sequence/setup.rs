@@ -90,7 +90,8 @@ const SHARED: [Parameter; 11] = [
     ("dropout", "probability of dropping a number of a layer"),
     (
         "loss",
-        "cross_entropy (over the whole catalog), sampled_softmax, bce, gbce (`training.negatives` each)",
+        "cross_entropy (over the whole catalog), sampled_softmax, bce, gbce (`training.negatives` each; \
+         scores of both are moved by a constant to start at the odds that they will have)",
     ),
     (
         "calibration",
