@@ -9,8 +9,10 @@
 //!
 //! An item that training never saw is served by its features, beside the
 //! embedding of an unknown id, which is learned where `id_dropout` takes ids
-//! away and zero otherwise, as is that of any category that is nobody's in
-//! train; a user by its history and features, as [`recommender`] says.
+//! away. Otherwise it starts at zero, as does that of any category that is
+//! nobody's in train; what then moves it are items without interactions that
+//! are drawn as negatives. A user is served by history and features, as
+//! [`recommender`] says.
 
 mod embedder;
 mod mlp;

@@ -6,6 +6,12 @@
 //! them; those of a bare history are the same mean. Where nobody shares an item
 //! with it, and for an empty history, the id is the unknown one, and missing
 //! features are missing.
+//!
+//! Where clicks are learned, the data's history of a user lists what was shown,
+//! clicked or not, which speaks for no neighbor: a user of the data keeps the
+//! unknown id there (on ml-1m, `click_fm` for the 15,116 test rows of new users
+//! with a history: log loss .595, against .609 with neighbors), and a bare
+//! history is taken for what was clicked.
 
 use super::Loss;
 use super::network::Network;
@@ -81,7 +87,8 @@ impl FeatureRecommender {
     /// Who stands in for new users that share an item with anybody.
     fn blends(&self, queries: &[Query<'_>]) -> Result<Vec<Option<Blend>>> {
         let blend = |query: &Query<'_>| {
-            if query.user.is_some() || query.history.is_empty() {
+            let shown = self.predicts_clicks() && query.profile.is_some();
+            if query.user.is_some() || query.history.is_empty() || shown {
                 return Ok(None);
             }
             let items = query.distinct_items(self.train.num_items)?;
@@ -311,6 +318,16 @@ mod tests {
     fn what_was_not_clicked_makes_no_neighbor() {
         let model = fit("fm", "loss = \"log_loss\"", SHORT);
         let rows = rows(&*model, &[stranger(None, &[1]), known(1)]);
+        assert_eq!(rows[0], rows[1]);
+    }
+
+    #[test]
+    fn what_was_shown_to_a_user_of_the_data_makes_no_neighbor() {
+        let model = fit("fm", "loss = \"log_loss\"", SHORT);
+        let rows = rows(
+            &*model,
+            &[stranger(Some(3), &[1, 2]), stranger(Some(3), &[])],
+        );
         assert_eq!(rows[0], rows[1]);
     }
 
