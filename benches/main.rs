@@ -4,6 +4,7 @@
 mod mf;
 mod ncf;
 mod ranking;
+mod sequences;
 
 fn main() {
     divan::main();

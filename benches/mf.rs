@@ -134,10 +134,7 @@ fn dense_step_by_items(bencher: Bencher, num_items: usize) {
         let (mut user_ids, mut item_ids) = (vec![0; BATCH], vec![0; 2 * BATCH]);
         draws.fill(number, &mut user_ids, &mut item_ids);
         tape.begin(Seed(4).indexed("step", number));
-        let (u, i) = (
-            tape.index(user_ids, USERS),
-            tape.index(item_ids, num_items),
-        );
+        let (u, i) = (tape.index(user_ids, USERS), tape.index(item_ids, num_items));
         let u = tape.lookup(&users, &u);
         let i = tape.lookup(&items, &i).reshape([BATCH, 2, DIM]);
         let positive = i.clone().slice([0..BATCH, 0..1]).reshape([BATCH, DIM]);

@@ -7,7 +7,7 @@
 use crate::seed::{Rng, Seed};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// A named matrix `[rows, columns]`.
@@ -37,21 +37,32 @@ impl Param {
         }
     }
 
-    /// From now on no update leaves a row longer than this; 0 for any length.
+    /// Shortens rows that are longer than this; from now on no update leaves
+    /// one longer. 0 for any length.
     pub fn keep_within(&mut self, max_norm: f64) {
         self.max_norm = max_norm;
+        self.shorten(None);
     }
 
-    /// What an optimizer does after its step: rows that are too long are
-    /// shortened.
-    pub fn shorten(&mut self) {
-        if self.max_norm > 0.0 {
-            let max_norm = self.max_norm;
-            self.update(|rows| {
-                let lengths = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
-                let scale = (lengths + 1e-12).recip() * max_norm;
-                rows * scale.clamp_max(1.0)
-            });
+    /// What an optimizer does after its step on these rows, some of them maybe
+    /// more than once, or on all: those that are too long are shortened. Costs
+    /// what the step costs.
+    pub fn shorten(&mut self, rows: Option<Tensor<1, Int>>) {
+        let max_norm = self.max_norm;
+        if max_norm <= 0.0 {
+            return;
+        }
+        let within = |rows: Tensor<2>| {
+            let lengths = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
+            let scale = (lengths + 1e-12).recip() * max_norm;
+            rows * scale.clamp_max(1.0)
+        };
+        match rows {
+            None => self.update(within),
+            Some(rows) => {
+                let short = within(self.value().select(0, rows.clone()));
+                self.update(|table| assign_rows(table, &rows, short));
+            }
         }
     }
 
@@ -161,6 +172,12 @@ impl Param {
         );
         Ok(())
     }
+}
+
+/// Puts values `[n, columns]` in place of these rows of a table, each once; in
+/// its memory where `table` is the only handle.
+pub fn assign_rows(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<2> {
+    table.select_assign(0, rows.clone(), values, IndexingUpdateOp::Assign)
 }
 
 /// Takes over the values of all of them.

@@ -15,7 +15,7 @@ use crate::data::split::{EvalSet, take_split};
 use crate::data::{Dataset, read_cached};
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, EvaluationTask, evaluate};
-use crate::event::{Observer, Silent};
+use crate::event::{Event, Observer, Silent};
 use crate::footprint::Workload;
 use crate::machine;
 use crate::metrics::{Kind, MetricSpec};
@@ -119,7 +119,9 @@ pub fn train(
     if let Some(test) = report.metrics.get(&EvaluatedPart::Test) {
         checkpoints.finish(summary.best_epoch, test)?;
     }
+    observer.on(&Event::Stage("keeping the scores of users".into()));
     run.save_scores(&scores)?;
+    observer.on(&Event::Stage("writing the report".into()));
     run.save_report(&report)?;
     let verdict = report.verdict.as_ref().map(|v| v.sentence.as_str());
     checkpoints.end(Status::Finished, verdict)?;

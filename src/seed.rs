@@ -7,6 +7,8 @@
 //! 3", SC 2011): a value depends only on seed, stream and position, never on
 //! the thread or the device that asks, and a run can resume anywhere.
 
+#[cfg(test)]
+mod fresh;
 mod permutation;
 
 pub use permutation::Permutation;
@@ -43,6 +45,14 @@ fn next_key(key: [u32; 2]) -> [u32; 2] {
 /// The seed of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u64);
+
+#[cfg(test)]
+impl Seed {
+    /// Another one in every run of the tests; shown where one fails.
+    pub fn fresh() -> Self {
+        Self(fresh::fresh())
+    }
+}
 
 impl Seed {
     /// The stream of this name.

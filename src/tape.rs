@@ -6,25 +6,32 @@
 
 mod bags;
 mod derived;
+mod draws;
 mod index;
 
 pub use bags::Bags;
 pub use derived::WayBack;
-pub use index::{Index, NO_ROW};
+pub use index::{Ids, Index, NO_ROW};
 
+#[cfg(feature = "wgpu")]
+use crate::kernels::draws::DeviceStream;
+#[cfg(feature = "wgpu")]
+use crate::kernels::rows::Chains;
 use crate::kernels::rows::Segments;
 use crate::params::Param;
 use crate::seed::Rng;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use index::{Dedup, Distinct};
-use rayon::prelude::*;
+#[cfg(feature = "wgpu")]
+use std::collections::HashMap;
 
 /// How an embedding table is updated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Updates {
-    /// Only the rows that the batch looked up. Adam's moments of a row then
-    /// stand still between two of its batches ("lazy Adam").
+    /// Only the rows that the batch looked up. A row's moments and its
+    /// weight decay then stand still between two of its batches, while Adam's
+    /// bias correction counts all steps ("lazy Adam").
     #[default]
     Rows,
     /// Every row in every step: the optimizer exactly as published.
@@ -40,8 +47,14 @@ pub struct Tape {
     updates: Updates,
     training: bool,
     dropout: Option<Rng>,
+    /// The same on a device that draws by itself, once it was asked to.
+    #[cfg(feature = "wgpu")]
+    on_device: Option<DeviceStream>,
     drawn: u64,
     dedup: Dedup,
+    /// For tables by their rows, whose indices a GPU has drawn.
+    #[cfg(feature = "wgpu")]
+    chains: HashMap<usize, Chains>,
     leaves: Vec<Leaf>,
 }
 
@@ -66,6 +79,17 @@ pub enum Part {
     Derived(WayBack),
 }
 
+impl Part {
+    /// The rows that an update changes; `None` for all.
+    pub fn rows(&self) -> Option<Tensor<1, Int>> {
+        match self {
+            Self::Rows(rows) => Some(rows.clone()),
+            Self::Occurrences(segments) => Some(segments.rows()),
+            Self::Whole | Self::Before | Self::Derived(_) => None,
+        }
+    }
+}
+
 impl Tape {
     /// For training on `device` (a plain device; the tape adds autodiff).
     pub fn training(device: &Device, updates: Updates) -> Self {
@@ -86,8 +110,12 @@ impl Tape {
             updates,
             training: false,
             dropout: None,
+            #[cfg(feature = "wgpu")]
+            on_device: None,
             drawn: 0,
             dedup: Dedup::default(),
+            #[cfg(feature = "wgpu")]
+            chains: HashMap::new(),
             leaves: Vec::new(),
         }
     }
@@ -96,6 +124,10 @@ impl Tape {
     pub fn begin(&mut self, dropout: Rng) {
         self.leaves.clear();
         self.dropout = Some(dropout);
+        #[cfg(feature = "wgpu")]
+        {
+            self.on_device = None;
+        }
         self.drawn = 0;
     }
 
@@ -145,7 +177,7 @@ impl Tape {
         );
         let (held, part) = match distinct {
             Distinct::Segments(segments) => (&index.all, Part::Occurrences(segments.clone())),
-            Distinct::Whole(segments) => (&index.all, derived::summed(segments)),
+            Distinct::Whole(segments) => (&index.all, derived::summed(segments, table.shape()[0])),
             Distinct::Rows { rows, .. } => (rows, Part::Rows(rows.clone())),
         };
         let leaf = Tensor::from_inner(table.value().select(0, held.clone())).require_grad();
@@ -158,59 +190,6 @@ impl Tape {
             Distinct::Segments(_) | Distinct::Whole(_) => leaf,
             Distinct::Rows { inverse, .. } => leaf.select(0, inverse.clone()),
         }
-    }
-
-    /// Inverted dropout: zeroes with probability `rate` and scales the rest
-    /// by `1 / (1 - rate)`. The mask is drawn on the host, so that it is the
-    /// same on every device.
-    pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, rate: f64) -> Tensor<D> {
-        if !self.training || rate <= 0.0 {
-            return x;
-        }
-        const BLOCK: usize = 1024;
-        let shape = x.dims();
-        let len: usize = shape.iter().product();
-        let stream = self.dropout.as_ref().expect("a training step has begun");
-        let (keep, start) = (1.0 / (1.0 - rate) as f32, self.drawn);
-        let mut mask = vec![0.0f32; len];
-        mask.par_chunks_mut(BLOCK)
-            .enumerate()
-            .for_each(|(i, chunk)| {
-                let mut rng = stream.at(start + (i * BLOCK / 4) as u64);
-                for value in chunk {
-                    *value = if f64::from(rng.uniform()) < rate {
-                        0.0
-                    } else {
-                        keep
-                    };
-                }
-            });
-        self.drawn += len.div_ceil(BLOCK) as u64 * (BLOCK / 4) as u64;
-        x * self.floats(mask, shape)
-    }
-
-    /// Adds normal noise of this deviation, drawn on the host as a mask of
-    /// [`Self::dropout`] is.
-    pub fn noise<const D: usize>(&mut self, x: Tensor<D>, deviation: f64) -> Tensor<D> {
-        if !self.training || deviation <= 0.0 {
-            return x;
-        }
-        const BLOCK: usize = 1024;
-        let shape = x.dims();
-        let len: usize = shape.iter().product();
-        let stream = self.dropout.as_ref().expect("a training step has begun");
-        let start = self.drawn;
-        let mut noise = vec![0.0f32; len];
-        let chunks = noise.par_chunks_mut(BLOCK).enumerate();
-        chunks.for_each(|(i, chunk)| {
-            // A number takes two of the four words of a block.
-            let mut rng = stream.at(start + (i * BLOCK / 2) as u64);
-            chunk
-                .iter_mut()
-                .for_each(|value| *value = deviation as f32 * rng.normal());
-        });
-        self.drawn += len.div_ceil(BLOCK) as u64 * (BLOCK / 2) as u64;
-        x + self.floats(noise, shape)
     }
 
     /// With automatic differentiation where it trains.
@@ -278,39 +257,5 @@ mod tests {
             }
             assert_eq!(host(grad).unwrap(), expected);
         }
-    }
-
-    #[test]
-    fn noise_has_its_deviation_and_is_no_dropout_s() {
-        let draw = || {
-            let mut tape = Tape::training(&Device::flex(), Updates::Rows);
-            tape.begin(Seed(1).stream("dropout"));
-            let zeros = || -> Tensor<2> { Tensor::zeros([100, 100], &Device::flex().autodiff()) };
-            let first = host(tape.noise(zeros(), 0.3).inner()).unwrap();
-            (first, host(tape.noise(zeros(), 0.3).inner()).unwrap())
-        };
-        let (a, b) = draw();
-        let mean =
-            |products: &dyn Fn(usize) -> f32| (0..10_000).map(products).sum::<f32>() / 10_000.0;
-        assert!((mean(&|i| a[i] * a[i]) - 0.09).abs() < 0.005);
-        assert!(mean(&|i| a[i] * b[i]).abs() < 0.005, "both draws are one");
-        assert_eq!((a, b), draw());
-        let mut tape = Tape::inference(&Device::flex());
-        let ones: Tensor<2> = Tensor::ones([2, 2], &Device::flex());
-        assert_eq!(host(tape.noise(ones, 0.3)).unwrap(), [1.0; 4]);
-    }
-
-    #[test]
-    fn dropout_keeps_the_mean_and_repeats() {
-        let draw = || {
-            let mut tape = Tape::training(&Device::flex(), Updates::Rows);
-            tape.begin(Seed(1).stream("dropout"));
-            let ones: Tensor<2> = Tensor::ones([100, 100], &Device::flex().autodiff());
-            host(tape.dropout(ones, 0.3).inner()).unwrap()
-        };
-        let values = draw();
-        let mean = values.iter().sum::<f32>() / 10_000.0;
-        assert!((mean - 1.0).abs() < 0.03, "{mean}");
-        assert_eq!(values, draw());
     }
 }

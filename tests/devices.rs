@@ -150,26 +150,32 @@ fn ndarray_agrees_with_the_cpu() {
     agree(DeviceChoice::Ndarray);
 }
 
+/// Any adapter, where there is one; says so where a test must do without.
 #[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_agrees_with_the_cpu() {
+pub fn wgpu_or_say() -> Option<DeviceChoice> {
     if device::adapters().is_empty() {
         eprintln!(
             "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
         );
-        return;
+        return None;
     }
-    agree(DeviceChoice::Wgpu(Adapter::Any));
+    Some(DeviceChoice::Wgpu(Adapter::Any))
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_agrees_with_the_cpu() {
+    if let Some(wgpu) = wgpu_or_say() {
+        agree(wgpu);
+    }
 }
 
 #[cfg(feature = "wgpu")]
 #[test]
 fn a_table_that_no_buffer_holds_is_an_error() {
-    if device::adapters().is_empty() {
-        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+    let Some(choice) = wgpu_or_say() else {
         return;
-    }
-    let choice = DeviceChoice::Wgpu(Adapter::Any);
+    };
     let device = device::resolve(choice).unwrap().device;
     let most = device::largest_buffer(&device).unwrap() as usize;
     assert!(device::ensure_fits(&device, "the table", most).is_ok());

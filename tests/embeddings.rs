@@ -121,6 +121,61 @@ fn dropped_numbers_have_no_gradient_and_noise_changes_the_loss() {
     }
 }
 
+/// Of every family, with its tables of embeddings.
+const FAMILIES: [(&str, &str, &str); 8] = [
+    ("mf", "loss = \"bpr\"", "user_embedding"),
+    ("lightgcn", "", "user_embedding"),
+    ("neumf", "hidden = [8]", "mlp_user_embedding"),
+    ("fm", "", "user_embedding"),
+    ("deep_fm", "hidden = [8]", "item_embedding"),
+    ("dcn_v2", "hidden = [8]", "item_embedding"),
+    ("two_tower", "hidden = [8]", "history_embedding"),
+    ("sasrec", "blocks = 1\nmax_length = 10", "item_embedding"),
+];
+
+#[test]
+fn every_key_changes_what_every_family_learns() {
+    let training = "epochs = 2\nbatch_size = 50\nlearning_rate = 0.01";
+    let fitted = |model: &str, params: &str| {
+        let params = format!("{params}\ninit_deviation = 0.3");
+        // Graph models begin as published.
+        let params = match model {
+            "lightgcn" => params.replace("init_deviation = 0.3", ""),
+            _ => params,
+        };
+        fit(DeviceChoice::Cpu, model, &params, training).unwrap().0
+    };
+    for (model, params, name) in FAMILIES {
+        let plain = fitted(model, params);
+        for key in [
+            "regularization = 0.3",
+            "l1 = 0.1",
+            "max_norm = 0.2",
+            "embedding_noise = 0.3",
+            "embedding_dropout = 0.3",
+        ] {
+            let other = fitted(model, &format!("{params}\n{key}"));
+            assert!(table(&plain, name) != table(&other, name), "{model}, {key}");
+            if key.starts_with("max_norm") {
+                let columns = columns(model);
+                let rows = table(&other, name).chunks(columns);
+                let lengths = rows.map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt());
+                let longest = lengths.fold(0.0, f32::max);
+                assert!((longest - 0.2).abs() < 1e-5, "{model}: {longest}");
+            }
+        }
+    }
+}
+
+/// Of a table of embeddings, with a weight beside them in some models.
+fn columns(model: &str) -> usize {
+    match model {
+        "fm" | "deep_fm" => 17,
+        "dcn_v2" => 16,
+        _ => 64,
+    }
+}
+
 #[test]
 fn values_out_of_range_and_models_without_embeddings_are_refused() {
     let error = |model: &str, params: &str| {
@@ -129,6 +184,7 @@ fn values_out_of_range_and_models_without_embeddings_are_refused() {
     };
     assert!(error("mf", "l1 = -1.0").contains("`l1` must not be negative"));
     assert!(error("gmf", "embedding_dropout = 1.0").contains("must lie in [0, 1)"));
+    assert!(error("fm", "embedding_noise = -1.0").contains("`embedding_noise` must not be"));
     assert!(error("ials", "max_norm = 1.0").contains("unknown field `max_norm`"));
     let misspelled = error("simgcl", "max_nrom = 1.0");
     assert!(misspelled.contains("`max_norm`") && misspelled.contains("`layers`"));

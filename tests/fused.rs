@@ -248,6 +248,12 @@ fn mf_on_wgpu_agrees_with_the_plain_operations() {
 fn full_softmax_counts_the_whole_catalog() {
     for (model, params) in [
         ("mf", "loss = \"full_softmax\"\ninit_deviation = 1e-6"),
+        ("gmf", "loss = \"full_softmax\"\ninit_deviation = 1e-6"),
+        ("fm", "loss = \"full_softmax\"\ninit_deviation = 1e-6"),
+        (
+            "two_tower",
+            "loss = \"full_softmax\"\ntemperature = 1e6\nhidden = [8]",
+        ),
         (
             "lightgcn",
             "loss = \"full_softmax\"\ncosine = true\nsoftmax_temperature = 1e6\nregularization = 0.0",
@@ -271,6 +277,17 @@ fn full_softmax_counts_the_whole_catalog() {
             "{model}, {params}: {losses:?}"
         );
     }
+    let training = "epochs = 30\nlearning_rate = 0.01";
+    for (model, params) in [
+        ("gmf", "loss = \"full_softmax\"\ninit_deviation = 0.1"),
+        ("fm", "loss = \"full_softmax\""),
+        ("two_tower", "loss = \"full_softmax\""),
+        ("two_tower", "loss = \"bpr\""),
+        ("two_tower", "loss = \"ccl\"\nmargin = 0.3"),
+    ] {
+        let (_, losses) = fit(DeviceChoice::Cpu, model, params, training).unwrap();
+        assert!(losses[29] < losses[0], "{model}, {params}: {losses:?}");
+    }
 }
 
 #[test]
@@ -288,12 +305,35 @@ fn losses_say_what_they_need() {
         (
             "neumf",
             "loss = \"ccl\"",
-            "need a score that is an inner product",
+            "scores of learned weights are none",
         ),
         (
             "neumf",
             "loss = \"full_softmax\"",
-            "need a score that is an inner product",
+            "far more than memory holds",
+        ),
+        (
+            "mlp",
+            "loss = \"in_batch_softmax\"",
+            "use `loss = \"softmax\"`",
+        ),
+        ("gmf", "hidden = [8]", "unknown field `hidden`"),
+        ("mlp", "embedding_dim = 8", "unknown field `embedding_dim`"),
+        (
+            "gmf",
+            "pretrained_mlp = \"a\"",
+            "unknown field `pretrained_mlp`",
+        ),
+        ("fm", "loss = \"ccl\"", "sums over pairs of fields are none"),
+        (
+            "deep_fm",
+            "loss = \"full_softmax\"",
+            "far more than memory holds",
+        ),
+        (
+            "dcn_v2",
+            "loss = \"full_softmax\"",
+            "far more than memory holds",
         ),
         ("simgcl", "loss = \"mse\"", "graph models have no loss mse"),
         (
@@ -320,6 +360,17 @@ fn hogwild_learns_and_says_what_it_needs() {
     };
     let adam = error("mf", "updates = \"hogwild\"");
     assert!(adam.contains("adagrad"), "{adam}");
-    let neumf = error("neumf", training);
-    assert!(neumf.contains("for model `mf`"), "{neumf}");
+    for model in [
+        "neumf",
+        "lightgcn",
+        "fm",
+        "two_tower",
+        "mult_vae",
+        "mult_dae",
+        "rec_vae",
+        "sasrec",
+    ] {
+        let others = error(model, training);
+        assert!(others.contains("for model `mf`"), "{model}: {others}");
+    }
 }

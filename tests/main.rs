@@ -10,6 +10,7 @@ mod embeddings;
 mod fused;
 mod golden;
 mod kernels;
+mod networks;
 mod newcomers;
 mod quality;
 mod resume;

@@ -12,9 +12,6 @@ use recsys::tensors::{NamedTensors, Values};
 use recsys::training::MemorySink;
 use std::collections::BTreeMap;
 
-#[cfg(feature = "wgpu")]
-const WGPU: DeviceChoice = DeviceChoice::Wgpu(recsys::device::Adapter::Any);
-
 const ITEMS: usize = 30;
 
 const SHARED: &str = "embedding_dim = 32
@@ -35,7 +32,7 @@ const MODELS: [(&str, &str); 8] = [
     ("nextitnet", "max_length = 24\ndilations = [1, 9]"),
 ];
 
-const LOSSES: [&str; 7] = [
+const LOSSES: [&str; 10] = [
     "loss = 'cross_entropy'",
     "loss = 'cross_entropy'\ncosine = true\ntemperature = 0.3",
     "loss = 'sampled_softmax'\nnegatives_for = 'position'",
@@ -43,6 +40,21 @@ const LOSSES: [&str; 7] = [
     "loss = 'bce'\nnegatives_for = 'sequence'",
     "loss = 'gbce'\nnegatives_for = 'position'",
     "loss = 'bce'\ncosine = true\ntemperature = 0.5",
+    "loss = 'bpr'\nnegatives_for = 'position'",
+    "loss = 'bpr'\nnegatives_for = 'sequence'\ncosine = true",
+    "loss = 'ccl'\ncosine = true\nmargin = 0.1\nnegative_weight = 3.0",
+];
+
+/// Those whose targets can be smoothed.
+const SMOOTHED: [&str; 4] = [LOSSES[0], LOSSES[1], LOSSES[3], LOSSES[4]];
+
+/// What keeps embeddings small, or from being relied on one by one.
+const KEYS: [&str; 5] = [
+    "regularization = 0.3",
+    "l1 = 0.2",
+    "max_norm = 1.0",
+    "embedding_noise = 0.4",
+    "embedding_dropout = 0.3",
 ];
 
 /// Users of all lengths from 2 to more than a window, with gaps from seconds
@@ -175,6 +187,106 @@ fn every_model_and_loss_takes_the_same_step_on_tensors() {
     }
 }
 
+#[cfg(feature = "ndarray")]
+#[test]
+fn smoothing_and_regularizers_are_the_same_on_tensors() {
+    let smoothed = format!("{ONE_STEP}label_smoothing = 0.2");
+    for loss in SMOOTHED {
+        for model in [MODELS[2], MODELS[6]] {
+            agree(DeviceChoice::Ndarray, model, loss, &smoothed, 1e-4);
+        }
+    }
+    let keys = KEYS.join("\n");
+    for loss in LOSSES {
+        let loss = format!("{loss}\n{keys}");
+        for model in [MODELS[2], MODELS[6]] {
+            agree(DeviceChoice::Ndarray, model, &loss, ONE_STEP, 1e-4);
+        }
+    }
+    // Rows that no step touches are shortened, too, and then are unit rows.
+    let loss = format!("{}\nmax_norm = 1.0", LOSSES[9]);
+    agree(DeviceChoice::Ndarray, MODELS[2], &loss, SOME_EPOCHS, 1e-3);
+}
+
+fn weights_of(params: &str, training: &str) -> anyhow::Result<Outcome> {
+    let params = format!("{SHARED}max_length = 24\n{params}");
+    let training = format!("{SOME_EPOCHS}{training}");
+    let model = ("sasrec", params.as_str());
+    let mut sink = MemorySink::default();
+    fit(DeviceChoice::Cpu, model, &training, &mut sink, &mut Silent)
+}
+
+#[test]
+fn every_key_changes_what_is_learned() {
+    for loss in ["loss = 'cross_entropy'", "loss = 'bpr'"] {
+        let plain = weights_of(loss, "").unwrap();
+        for key in KEYS {
+            let with = weights_of(&format!("{loss}\n{key}"), "").unwrap();
+            assert!(with.weights != plain.weights, "{loss}, {key}");
+            assert!(with.losses.iter().all(|l| l.is_finite()));
+        }
+    }
+    for loss in SMOOTHED {
+        let plain = weights_of(loss, "").unwrap();
+        let smooth = weights_of(loss, "label_smoothing = 0.1").unwrap();
+        assert!(smooth.weights != plain.weights, "{loss}");
+    }
+    let ccl = "loss = 'ccl'\ncosine = true\n";
+    let plain = weights_of(&format!("{ccl}margin = 0.1"), "").unwrap();
+    for key in ["margin = 0.0", "margin = 0.1\nnegative_weight = 2.0"] {
+        let other = weights_of(&format!("{ccl}{key}"), "").unwrap();
+        assert!(other.weights != plain.weights, "{key}");
+    }
+    let limited = weights_of("max_norm = 0.5", "").unwrap();
+    let longest = limited.weights["item_embedding"]
+        .chunks(32)
+        .map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt())
+        .fold(0.0, f32::max);
+    assert!((longest - 0.5).abs() < 1e-5, "{longest}");
+}
+
+#[test]
+fn new_losses_learn() {
+    for loss in ["loss = 'bpr'", "loss = 'ccl'\ncosine = true\nmargin = 0.1"] {
+        let losses = weights_of(loss, "").unwrap().losses;
+        assert!(losses[2] < losses[0], "{loss}: {losses:?}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_apply_say_why() {
+    for (params, training, says) in [
+        ("loss = 'ccl'", "", "add `cosine = true`"),
+        ("margin = 0.5", "", "are for `loss = \"ccl\"`"),
+        (
+            "loss = 'ccl'\ncosine = true\ntemperature = 0.5",
+            "",
+            "a loss other than ccl",
+        ),
+        ("l1 = -1.0", "", "`l1` must not be negative"),
+        (
+            "regularization = -1.0",
+            "",
+            "`regularization` must not be negative",
+        ),
+        ("max_nrom = 1.0", "", "`max_norm`"),
+        (
+            "loss = 'bpr'",
+            "label_smoothing = 0.1",
+            "cross_entropy, sampled_softmax and bce",
+        ),
+        (
+            "loss = 'gbce'",
+            "label_smoothing = 0.1",
+            "cross_entropy, sampled_softmax and bce",
+        ),
+    ] {
+        let error = weights_of(params, training).err().expect(params);
+        let error = format!("{error:#}");
+        assert!(error.contains(says), "{params}: {error}");
+    }
+}
+
 /// Adam divides by the root of squared gradients, which blows the rounding of
 /// the smallest ones up to whole steps; a larger epsilon keeps it small.
 const SOME_EPOCHS: &str = "epochs = 3
@@ -238,12 +350,9 @@ fn resuming_on_tensors_changes_nothing() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_trains_and_resumes_models_of_sequences() {
-    if recsys::device::adapters().is_empty() {
-        eprintln!(
-            "skipped: wgpu sees no adapter, not even a software one (scripts/install_deps.sh installs one)"
-        );
+    let Some(wgpu) = devices::wgpu_or_say() else {
         return;
-    }
+    };
     let models = [
         ("hstu", "max_length = 16\nheads = 2\nblocks = 1"),
         ("sasrec", "max_length = 16\nheads = 2\nblocks = 1"),
@@ -252,7 +361,7 @@ fn wgpu_trains_and_resumes_models_of_sequences() {
         ("nextitnet", "max_length = 16\ndilations = [1]"),
     ];
     for model in models {
-        agree(WGPU, model, LOSSES[3], SOME_EPOCHS, 1e-3);
+        agree(wgpu, model, LOSSES[3], SOME_EPOCHS, 1e-3);
     }
-    resumes(WGPU, models[0]);
+    resumes(wgpu, models[0]);
 }

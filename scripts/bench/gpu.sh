@@ -2,7 +2,9 @@
 # Measures this program on a GPU beside PyTorch, unattended and within eight
 # minutes: MF-BPR with 64 dimensions on ml-1m, Gowalla and a larger synthetic
 # data set, NeuMF on ml-1m, and the card's copy bandwidth. PyTorch runs eagerly,
-# as CUDA graphs and under torch.compile.
+# as CUDA graphs and under torch.compile. Every round runs all entrants of a
+# contest one after the other and begins with another one, so that what else
+# the machine does, and how warm it is, meets all of them.
 #
 #     tar xf recsys-bench.tar.gz && bash recsys-bench/gpu.sh [options]
 #
@@ -12,6 +14,8 @@
 #     --device D     this program's device: wgpu (default), wgpu:N, cpu, ...
 #     --torch D      PyTorch's: cuda (default unless --device cpu) or cpu
 #     --seconds N    for all together (default 450)
+#     --rounds N     how often all take their turn, as far as time allows
+#                    (default 2); the table has medians
 #     --epochs N     at most, of each training (default 100)
 #     --scale PART   share of the synthetic data (default 1: 20 M interactions)
 #     --set K=V      a key of this program's configs; repeatable
@@ -19,13 +23,14 @@
 set -u
 
 root="$(cd "$(dirname "$0")" && pwd)"
-device=wgpu torch_device="" budget=450 epochs=100 scale=1 output=results sets=()
+device=wgpu torch_device="" budget=450 rounds=2 epochs=100 scale=1 output=results sets=()
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || { echo "gpu.sh: $1 needs a value" >&2; exit 2; }
     case "$1" in
     --device) device="$2" ;;
     --torch) torch_device="$2" ;;
     --seconds) budget="$2" ;;
+    --rounds) rounds="$2" ;;
     --epochs) epochs="$2" ;;
     --scale) scale="$2" ;;
     --set) sets+=(--set "$2") ;;
@@ -54,6 +59,15 @@ failed=0
 
 say() { echo "[$SECONDS s] $*" | tee -a "$log"; }
 left() { echo $((budget - SECONDS)); }
+
+# share MOST: seconds for the next training of this program, at most MOST: all
+# that are to come get about the same, in half of the time that is left.
+share() {
+    local seconds=$(($(left) / (2 * (to_come > 0 ? to_come : 1))))
+    [ "$seconds" -ge 12 ] || seconds=12
+    [ "$seconds" -le "$1" ] || seconds="$1"
+    echo "$seconds"
+}
 
 # enough SECONDS NAME: whether so much time is left; says so if not.
 enough() {
@@ -142,9 +156,12 @@ ours() {
         failed=$((failed + 1))
         return
     fi
-    line_of_run "$model" "$name" "$batch" "$run/metrics.jsonl" | tee -a "$results"
+    line_of_run "$model" "$name" "$batch" "$run/metrics.jsonl" | of_round | tee -a "$results"
     rm -rf "$run"
 }
+
+# of_round: lines of JSON with the number of the round.
+of_round() { sed -u "s/}\$/, \"round\": $round}/"; }
 
 # line_of_run MODEL DATA BATCH FILE: a line of JSON as the peers give it. The
 # bytes are those of the embedding rows of each positive and its negative, read
@@ -184,27 +201,54 @@ peer() {
     enough 20 "$*" || return 0
     [ "$limit" -lt "$(left)" ] || limit="$(left)"
     timeout --kill-after=10 "$limit" "$python" "$root/peers.py" "$@" --device "$torch_device" --threads "$threads" \
-        --data "$data" --seconds 1.5 2>>"$log" | tee -a "$results"
+        --data "$data" --seconds 1.5 2>>"$log" | of_round | tee -a "$results"
     local code="${PIPESTATUS[0]}"
     [ "$code" -eq 0 ] && return
     say "FAILED $*: exit code $code (see $log)"
     failed=$((failed + 1))
 }
 
-# both MODEL DATA BATCH: this program, then PyTorch eagerly and as a graph.
-both() {
-    local modes=eager
-    [ "$torch_device" = cpu ] || modes=eager,graph
-    # Matrix products are tuned on the first use of their shapes.
-    local limit=45
-    [ "$1" = neumf ] && limit=90
-    ours "$1" "$2" "$3" "$limit"
-    peer 60 "torch-$1" --name "$2" --batch-size "$3" --label "$2, batch $3" \
-        --optimizers adam,adam-fused --modes "$modes"
+# enter ENTRANT MODEL DATA BATCH: a training of this program, or PyTorch's steps.
+enter() {
+    local entrant="$1" model="$2" name="$3" batch="$4" modes=eager optimizers=adam,adam-fused most=45
+    case "$entrant" in
+    recsys)
+        # Matrix products are tuned on the first use of their shapes.
+        [ "$model" = neumf ] && most=90
+        ours "$model" "$name" "$batch" "$(share "$most")"
+        to_come=$((to_come - 1))
+        return
+        ;;
+    torch) [ "$torch_device" = cpu ] || modes=eager,graph ;;
+    compiled) modes=compile optimizers=adam-fused ;;
+    esac
+    # Compiling for the CPU and for large tables takes its time.
+    peer 90 "torch-$model" --name "$name" --batch-size "$batch" --label "$name, batch $batch" \
+        --optimizers "$optimizers" --modes "$modes"
 }
 
-compiled() {
-    peer 90 "torch-$1" --name "$2" --batch-size "$3" --label "$2, batch $3" --optimizers adam-fused --modes compile
+# What competes on which model, data and batch size.
+contests=(
+    "bpr ml-1m 8192 recsys torch"
+    "bpr gowalla 8192 recsys torch"
+    "bpr gowalla 65536 recsys torch compiled"
+    "bpr synth 65536 recsys torch compiled"
+    "neumf ml-1m 4096 recsys torch compiled"
+    "neumf ml-1m 32768 recsys torch"
+    "bpr ml-1m 65536 recsys torch"
+)
+
+# compete: all contests, whose entrants take turns at being first.
+compete() {
+    local contest model name batch names entrants place
+    for contest in "${contests[@]}"; do
+        read -r model name batch names <<<"$contest"
+        [ -d "$data/$name" ] || continue
+        read -ra entrants <<<"$names"
+        for place in "${!entrants[@]}"; do
+            enter "${entrants[(place + round - 1) % ${#entrants[@]}]}" "$model" "$name" "$batch"
+        done
+    done
 }
 
 scaled() { awk -v all="$1" -v part="$scale" 'BEGIN { printf "%d", all * part }'; }
@@ -234,17 +278,15 @@ find_vulkan
 describe_machine
 find_python
 make_synth
-peer 30 torch-copy
-both bpr ml-1m 8192
-both bpr gowalla 8192
-both bpr gowalla 65536
-[ -d "$data/synth" ] && both bpr synth 65536
-both neumf ml-1m 4096
-both neumf ml-1m 32768
-compiled bpr gowalla 65536
-compiled neumf ml-1m 4096
-[ -d "$data/synth" ] && compiled bpr synth 65536
-both bpr ml-1m 65536
+to_come=0
+for contest in "${contests[@]}"; do
+    read -r _ name _ <<<"$contest"
+    [ -d "$data/$name" ] && to_come=$((to_come + rounds))
+done
+for ((round = 1; round <= rounds; round++)); do
+    peer 30 torch-copy
+    compete
+done
 
 say "done: $(wc -l <"$results") measurements in $results, $failed failed"
 if command -v "$python" >/dev/null; then

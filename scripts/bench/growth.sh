@@ -11,9 +11,13 @@
 # every size, so that evaluation, too, grows with the interactions alone. The
 # time of a stage goes from one line that the program says to another, and its
 # peak is the process's largest resident set until then (Linux only). `ingest`
-# is hash, read, clean, encode, cache and split; `keep` writes the run
-# directory; `evaluate` ranks all items for every user with held-out items,
-# for the model and for popularity.
+# is hash, read, clean, encode, cache and split; `evaluate` ranks all items for
+# every user with held-out items, for the model and for popularity, and computes
+# the metrics; `report` is intervals, groups, map and pages; `keep` writes what
+# the run directory holds beside the report: the split, the last checkpoint, the
+# model and the scores of users. Core seconds are those of all threads, which
+# other work on the machine changes less. `net` is the peak less that of a
+# training on ten users, which holds program and catalog.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
@@ -27,31 +31,46 @@ cd "$work"
 if [ $# -eq 0 ]; then
     set -- 1000000 10000000 100000000
 fi
+# The first of them is the one without data.
+set -- 1000 "$@"
 
 peak_kib() {
     awk '/VmHWM/ { print $2 }' "/proc/$1/status" 2>/dev/null || true
 }
 
+# Core seconds of a process, as long as nobody has waited for it.
+core_seconds() {
+    awk -v hertz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hertz }' "/proc/$1/stat" \
+        2>/dev/null || true
+}
+
 # stages PID BEGUN: reads what the program says, and prints `stage seconds
-# peak-KiB` at the end of each stage.
+# peak-KiB core-seconds` at the end of each stage.
 stages() {
-    local line stage now peak=0 last="$2" seen
+    local line now peak=0 last="$2" seen core before=0
     mark() {
         now=$(date +%s.%N)
+        core=$(core_seconds "$1")
+        core=${core:-$before}
         seen=$(peak_kib "$1")
         peak=${seen:-$peak}
-        echo "$2 $(echo "$now - $last" | bc) $peak"
+        echo "$2 $(echo "$now - $last" | bc) $peak $(echo "$core - $before" | bc)"
         last=$now
+        before=$core
     }
     while IFS= read -r line; do
         case "$line" in
             "split "*) mark "$1" ingest ;;
             "run "*) mark "$1" keep ;;
             "epoch 1/1"*"interactions/s"*) [ "$line" != "${line%step*}" ] || mark "$1" epoch ;;
+            evaluating) mark "$1" keep ;;
+            "looking closer") mark "$1" evaluate ;;
+            "keeping the scores of users") mark "$1" report ;;
+            "writing the report") mark "$1" keep ;;
         esac
         echo "$line" >&2
     done
-    mark "$1" evaluate
+    mark "$1" report
 }
 
 for interactions in "$@"; do
@@ -59,7 +78,7 @@ for interactions in "$@"; do
     begun=$(date +%s.%N)
     "$RECSYS" data synth data --users $((interactions / 100)) --items 10000 \
         --interactions "$interactions" --no-features --ceiling-users 0 >&2
-    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0" >> table
+    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0 0" >> table
     mkfifo said
     begun=$(date +%s.%N)
     "$RECSYS" train --config data/config.toml --device cpu --output run \
@@ -73,18 +92,34 @@ for interactions in "$@"; do
     wait "$pid"
     # The program's own last word: the stages cannot see beyond their lines.
     peak=$(grep -o '"peak_memory_bytes": *[0-9]*' run/run.json | grep -o '[0-9]*$')
-    echo "$interactions whole 0 $((peak / 1024))" >> table
+    echo "$interactions whole 0 $((peak / 1024)) 0" >> table
     grep '^ndcg' report >&2
     rm -rf data run runs report said
 done
 
 awk '
-    BEGIN {
-        print "interactions  stage      seconds  us/interaction  peak MiB  bytes/interaction"
-    }
+    NR == 1 { empty = $1 }
+    $1 == empty { if ($4 > least) least = $4; next }
     {
-        total[$1] += $2 == "synth" ? 0 : $3
-        seconds = $2 == "whole" ? total[$1] : $3
-        bytes = $4 ? sprintf("%8.0f  %17.1f", $4 / 1024, $4 * 1024 / $1) : ""
-        printf "%12d  %-8s  %8.1f  %14.3f  %s\n", $1, $2, seconds, seconds * 1e6 / $1, bytes
+        key = $1 " " $2
+        if (!seen[key]++) order[++rows] = key
+        seconds[key] += $3
+        core[key] += $5
+        if ($4 > peak[key]) peak[key] = $4
+        if ($2 != "synth" && $2 != "whole") {
+            seconds[$1 " whole"] += $3
+            core[$1 " whole"] += $5
+        }
+    }
+    END {
+        print "interactions  stage      seconds  us/interaction  core us/interaction  peak MiB  net bytes/interaction"
+        for (i = 1; i <= rows; i++) {
+            key = order[i]
+            split(key, part, " ")
+            net = peak[key] > least ? (peak[key] - least) * 1024 / part[1] : 0
+            bytes = peak[key] ? sprintf("%8.0f  %21.1f", peak[key] / 1024, net) : ""
+            each = 1e6 / part[1]
+            printf "%12d  %-8s  %8.1f  %14.3f  %19.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * each, core[key] * each, bytes
+        }
+        printf "without data: %.0f MiB\n", least / 1024
     }' table

@@ -36,11 +36,14 @@ def table(lines):
 def bandwidth(lines):
     """What gpu.sh adds: bytes of the examples' rows, as if no two shared one, beside a copy on the same card."""
     copy = median([line for line in lines if line["measure"] == "copy"])
-    moved = [line for line in lines if "bytes_per_second" in line]
+    moved = {}
+    for line in lines:
+        if "bytes_per_second" in line:
+            moved.setdefault(f"{line['measure']} {line['data']}", []).append(line["bytes_per_second"])
+    rates = {what: statistics.median(rates) for what, rates in moved.items()}
     return "\n".join(
-        f"- {line['measure']} {line['data']}: {line['bytes_per_second'] / 1e9:.1f} GB/s"
-        + (f", {line['bytes_per_second'] / copy:.1%} of a copy's {copy / 1e9:.0f} GB/s" if copy else "")
-        for line in moved
+        f"- {what}: {rate / 1e9:.1f} GB/s" + (f", {rate / copy:.1%} of a copy's {copy / 1e9:.0f} GB/s" if copy else "")
+        for what, rate in rates.items()
     )
 
 

@@ -46,6 +46,8 @@ pub struct Comparison {
     /// Users behind the tests.
     pub users: usize,
     pub splits: usize,
+    /// Behind each interval; 0 where there are so many users that a formula
+    /// gives what resampling goes to.
     pub resamples: usize,
     pub seed: u64,
     pub alpha: f64,
@@ -82,7 +84,8 @@ pub struct Test {
     pub value: f64,
     pub against_value: f64,
     pub difference: f64,
-    /// 95% percentile interval of the difference, by a bootstrap over users.
+    /// 95% percentile interval of the difference, by a bootstrap over users (see
+    /// [`stats::mean_intervals`]).
     pub interval: [f64; 2],
     /// Wilcoxon signed-rank, two-sided.
     pub p_value: f64,
@@ -149,7 +152,7 @@ pub fn compare(entries: &[Entry], plan: &Plan) -> Result<Comparison> {
         part: plan.part,
         users,
         splits: entries[0].splits().len(),
-        resamples: stats::RESAMPLES,
+        resamples: stats::resamples(users),
         seed: plan.seed.0,
         alpha: ALPHA,
         entries: entries.iter().map(Entry::summary).collect(),

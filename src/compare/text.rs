@@ -159,13 +159,19 @@ pub(super) fn method(comparison: &Comparison) -> String {
         true => "; of metrics of ratings, each user's own value is compared",
         false => "",
     };
+    let interval = match comparison.resamples {
+        0 => "interval of the mean difference where a percentile bootstrap goes to with many \
+              resamples"
+            .to_string(),
+        n => format!(
+            "percentile bootstrap of the mean difference ({n} resamples, seed {})",
+            comparison.seed
+        ),
+    };
     format!(
-        "paired over {} users{splits}: percentile bootstrap of the mean difference ({} resamples, \
-         seed {}), two-sided Wilcoxon signed-rank test, Holm's adjustment over {} tests, outcome \
+        "paired over {} users{splits}: {interval}, two-sided Wilcoxon signed-rank test, Holm's adjustment over {} tests, outcome \
          at {}; d_z and rank-biserial are effect sizes{deviation}{ratings}",
         comparison.users,
-        comparison.resamples,
-        comparison.seed,
         comparison.tests.len(),
         comparison.alpha
     )

@@ -67,6 +67,26 @@ pub fn philox(low: u32, high: u32, c2: u32, c3: u32, k0: u32, k1: u32, place: u3
     value
 }
 
+/// The `index`-th word of a stream from its block `high << 32 | low` on;
+/// [`crate::seed::Rng::words`] begin at `words[at]`.
+#[cube]
+pub fn word_at(words: &[u32], at: usize, low: u32, high: u32, index: u32) -> u32 {
+    let block = low + index / 4;
+    let mut carried = high;
+    if block < low {
+        carried += 1u32;
+    }
+    philox(
+        block,
+        carried,
+        words[at + 2],
+        words[at + 3],
+        words[at],
+        words[at + 1],
+        index % 4,
+    )
+}
+
 /// Which formula a kernel is compiled for; AdamW is Adam with other numbers.
 #[derive(CubeType, Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Formula {
@@ -155,4 +175,16 @@ pub fn update_number(
             weights[at] = w - n.rate * g / (v.sqrt() + n.epsilon);
         }
     }
+}
+
+/// Where kernels are tried, if there is one.
+#[cfg(test)]
+pub fn adapter() -> Option<burn::tensor::Device> {
+    use crate::device::{Adapter, DeviceChoice, adapters, resolve};
+    if adapters().is_empty() {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return None;
+    }
+    let device = resolve(DeviceChoice::Wgpu(Adapter::Any)).expect("it was just seen");
+    Some(device.device)
 }

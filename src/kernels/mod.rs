@@ -1,11 +1,15 @@
 //! Fused operations: what a model's step costs when nothing is computed that
-//! it does not need. Each is held against the plain tensor operations that it
-//! replaces.
+//! it does not need. Each is held against the plain formula: tensor operations
+//! where it replaces some, else loops over numbers of 64 bits.
 
 pub mod als;
 pub mod catalog;
 pub mod contrast;
+#[cfg(feature = "wgpu")]
+pub mod draws;
 pub mod eigen;
+#[cfg(feature = "wgpu")]
+pub mod examples;
 pub mod gcn;
 pub mod gemm;
 #[cfg(feature = "wgpu")]

@@ -12,15 +12,3 @@ mod gru;
 pub use ages::{age_buckets, bucket_sums};
 pub use dropout::{Draw, Site, Sites};
 pub use gru::{fits, gru};
-
-/// Where kernels are tried, if there is one.
-#[cfg(test)]
-fn adapter() -> Option<burn::tensor::Device> {
-    use crate::device::{Adapter, DeviceChoice, adapters, resolve};
-    if adapters().is_empty() {
-        eprintln!("skipped: wgpu sees no adapter, not even a software one");
-        return None;
-    }
-    let device = resolve(DeviceChoice::Wgpu(Adapter::Any)).expect("it was just seen");
-    Some(device.device)
-}

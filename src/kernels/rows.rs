@@ -5,6 +5,9 @@
 //! the batch, and takes the optimizer's step on that row alone, in place. So a
 //! step costs what the batch costs, whatever the size of the table, and
 //! repeats bit by bit.
+//!
+//! Which occurrences are of one row, the host says by sorting them; or a GPU
+//! finds out by itself, where it has drawn them (`Chains`).
 
 mod cpu;
 #[cfg(feature = "wgpu")]
@@ -28,7 +31,52 @@ pub struct Segments {
     /// The rows `[n]`, where the occurrences of each begin `[n + 1]`, and the
     /// occurrences by row `[m]`, one after the other.
     packed: Tensor<1, Int>,
+    of: Grouping,
+}
+
+/// How occurrences are grouped.
+#[derive(Clone, Copy, Debug)]
+struct Grouping {
+    /// Distinct rows, or with `chained` occurrences.
     rows: usize,
+    /// Made by `Chains`: the row of each occurrence `[m]`; the next one of the
+    /// same row, counted from 1, or 0 `[m]`; and for the last one of each row
+    /// the first, otherwise 0 `[m]`.
+    chained: bool,
+}
+
+/// Finds the occurrences of each row on a GPU.
+#[cfg(feature = "wgpu")]
+#[derive(Clone, Debug)]
+pub struct Chains {
+    /// Zero for each row of a table, but while rows are found.
+    heads: Option<Tensor<1, Int>>,
+}
+
+#[cfg(feature = "wgpu")]
+impl Chains {
+    /// For tables of so many rows, on a device of [`Family::Gpu`].
+    pub fn new(table_rows: usize, device: &Device) -> Self {
+        Self {
+            heads: Some(Tensor::zeros([table_rows], device)),
+        }
+    }
+
+    /// Occurrence `i` is of row `ids[i]`, which the table must have.
+    pub fn find(&mut self, ids: Tensor<1, Int>) -> Segments {
+        let rows = ids.dims()[0];
+        // The only handle, so that they are written in place.
+        let heads = self.heads.take().expect("every call puts them back");
+        let (heads, packed) = gpu::chain(heads, ids);
+        self.heads = Some(heads);
+        Segments {
+            packed,
+            of: Grouping {
+                rows,
+                chained: true,
+            },
+        }
+    }
 }
 
 impl Segments {
@@ -87,25 +135,51 @@ impl Segments {
         let len = packed.len();
         Self {
             packed: Tensor::from_data(TensorData::new(packed, [len]), device),
-            rows,
+            of: Grouping {
+                rows,
+                chained: false,
+            },
         }
     }
 
+    /// The rows `[n]`, each once, or of `Chains` as often as it occurs.
+    pub fn rows(&self) -> Tensor<1, Int> {
+        self.packed.clone().narrow(0, 0, self.of.rows)
+    }
+
     /// The gradient of each row `[n, columns]` from those of the occurrences
-    /// `[m, columns]`.
+    /// `[m, columns]`. Of `Chains` it is `[m, columns]`, and zero but for one
+    /// occurrence of each row.
     pub fn sum(&self, occurrences: Tensor<2>) -> Tensor<2> {
         let segments = self.packed.clone().into_dispatch();
         Tensor::from_dispatch(Dispatch::sum_segments(
             occurrences.into_dispatch(),
             segments,
-            self.rows,
+            self.of,
+        ))
+    }
+
+    /// The same as rows of a table of so many rows, `[table_rows, columns]`,
+    /// zero where there is no occurrence.
+    ///
+    /// # Panics
+    /// On a row that the table does not have, on the host.
+    pub fn spread(&self, occurrences: Tensor<2>, table_rows: usize) -> Tensor<2> {
+        let shape = [table_rows, occurrences.dims()[1]];
+        let zeros = Tensor::<2>::zeros(shape, &occurrences.device());
+        let segments = self.packed.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::put_segments(
+            zeros.into_dispatch(),
+            occurrences.into_dispatch(),
+            segments,
+            self.of,
         ))
     }
 
     /// One step of the optimizer on the rows of `table`, with the table's
     /// states in the order of [`crate::optim::num_states`]. `grads` are those
-    /// of the occurrences `[m, columns]`, or with `summed` those of the rows
-    /// `[n, columns]`.
+    /// of the occurrences `[m, columns]`, or with `summed` those of the rows,
+    /// as [`Self::sum`] gives them.
     ///
     /// The rows are written in place where `table` and `states` are the only
     /// handles.
@@ -122,7 +196,7 @@ impl Segments {
     ) -> (Tensor<2>, Vec<Tensor<2>>) {
         let step = Step {
             hyper,
-            rows: self.rows,
+            of: self.of,
             summed,
         };
         let (table, grads) = (table.into_dispatch(), grads.into_dispatch());
@@ -151,21 +225,28 @@ impl Segments {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     hyper: Hyper,
-    /// Distinct rows.
-    rows: usize,
+    of: Grouping,
     /// Whether the gradients are those of the rows.
     summed: bool,
 }
 
 /// The operations as the backends implement them; `segments` is packed as in
-/// [`Segments`].
+/// [`Segments`]. The host has no chains.
 #[backend_extension(Cube: cfg(feature = "wgpu"), Flex, Fusion: cfg(feature = "wgpu"))]
 trait RowOps: Backend {
-    #[fusion(dtype = grads, shape = burn::tensor::Shape::new([*rows, grads[1]]))]
+    #[fusion(dtype = grads, shape = burn::tensor::Shape::new([of.rows, grads[1]]))]
     fn sum_segments(
         grads: FloatTensor<Self>,
         segments: IntTensor<Self>,
-        rows: usize,
+        of: Grouping,
+    ) -> FloatTensor<Self>;
+
+    #[fusion(meta = |table, _grads, _segments, _of| table.clone())]
+    fn put_segments(
+        table: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        of: Grouping,
     ) -> FloatTensor<Self>;
 
     #[fusion(meta = |table, first, _grads, _segments, _step| (table.clone(), first.clone()))]

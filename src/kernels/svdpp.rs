@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_the_paper() {
-        let mut rng = Seed(5).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         let mut factors = Factors {
             users: table(&mut rng, 3),
             items: table(&mut rng, 6),

@@ -5,7 +5,7 @@
 mod gpu;
 
 use crate::device::{Family, family};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 
 /// Longest lists that the kernel has room for.
@@ -49,4 +49,25 @@ pub fn top_k(scores: Tensor<2>, masks: Masks<'_>, k: usize) -> Result<Option<Vec
     return gpu::top_k(scores, masks, k).map(Some);
     #[cfg(not(feature = "wgpu"))]
     return Ok(None);
+}
+
+/// As [`top_k`], where the scores of at most `height` rows are made at a time:
+/// `scores` gives those of some of the rows, `[rows, items]`.
+///
+/// # Errors
+/// A device that fails or has no such kernel, and what `scores` reports.
+pub fn top_k_in_tiles<T>(
+    rows: &[T],
+    height: usize,
+    masks: Masks<'_>,
+    k: usize,
+    mut scores: impl FnMut(&[T]) -> Result<Tensor<2>>,
+) -> Result<Vec<List>> {
+    let mut lists = Vec::with_capacity(rows.len());
+    let tiles = rows.chunks(height).zip(masks.masked.chunks(height));
+    for (rows, masked) in tiles {
+        let picked = top_k(scores(rows)?, Masks { masked, ..masks }, k)?;
+        lists.extend(picked.context("this device does not rank lists of this length")?);
+    }
+    Ok(lists)
 }

@@ -10,6 +10,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::{Init, Linear};
+use super::embeddings;
 use super::features::{Common, Head, HeadSpec, Mlp, Spec, check, defaults, params, parse};
 use crate::params::Param;
 use crate::tape::Tape;
@@ -38,6 +39,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::ID_DROPOUT,
         params::REGULARIZATION,
         params::INIT_DEVIATION,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<Params>,

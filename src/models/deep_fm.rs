@@ -8,6 +8,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::Init;
+use super::embeddings;
 use super::features::{Common, Head, HeadSpec, Mlp, Spec, check, defaults, params, parse};
 use super::fm::sums;
 use crate::params::Param;
@@ -28,6 +29,10 @@ pub const ENTRY: ModelEntry = ModelEntry {
         params::ID_DROPOUT,
         params::REGULARIZATION,
         params::INIT_DEVIATION,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<Params>,

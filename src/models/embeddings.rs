@@ -1,6 +1,7 @@
 //! What keeps embeddings from growing, or from being relied on one by one,
-//! beside L2. Models that are trained by kernels of their own leave these for
-//! the plain operations as soon as one of the keys is set.
+//! beside L2. Models of pairs and of graphs that are trained by kernels of their
+//! own leave these for the plain operations as soon as one of the keys is set;
+//! the kernels of models of sequences know them.
 
 use crate::tape::Tape;
 use anyhow::{Result, ensure};
@@ -59,13 +60,13 @@ impl Embeddings {
 
     /// Embeddings as scores see them in training: some numbers dropped, and
     /// the others with noise.
-    pub fn disturb(&self, tape: &mut Tape, rows: Tensor<2>) -> Tensor<2> {
+    pub fn disturb<const D: usize>(&self, tape: &mut Tape, rows: Tensor<D>) -> Tensor<D> {
         let kept = tape.dropout(rows, self.embedding_dropout);
         tape.noise(kept, self.embedding_noise)
     }
 
     /// The L1 of embeddings that `examples` examples look up; `None` without.
-    pub fn l1_of(&self, rows: &[&Tensor<2>], examples: usize) -> Option<Tensor<1>> {
+    pub fn l1_of<const D: usize>(&self, rows: &[&Tensor<D>], examples: usize) -> Option<Tensor<1>> {
         if self.l1 == 0.0 {
             return None;
         }

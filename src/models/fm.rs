@@ -12,6 +12,7 @@
 
 use super::ModelEntry;
 use super::autoencoder::Init;
+use super::embeddings;
 use super::features::{Common, Head, HeadSpec, Spec, Split, defaults, params, parse};
 use crate::params::Param;
 use crate::tape::Tape;
@@ -20,15 +21,19 @@ use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "fm",
-    summary: "factorization machine over ids and features: pairwise inner products, a list being one field; losses log_loss (clicks), bce, bpr, softmax",
+    summary: "factorization machine over ids and features: pairwise inner products, a list being one field; losses log_loss (clicks), bce, bpr, softmax, full_softmax",
     citation: "Rendle, Factorization machines, ICDM 2010",
     params: &[
         params::EMBEDDING_DIM,
-        params::LOSS,
+        params::LOSS_OF_CATALOGS,
         params::FEATURES,
         params::ID_DROPOUT,
         params::REGULARIZATION,
         params::INIT_DEVIATION,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
     defaults: defaults::<Fm>,
@@ -45,6 +50,8 @@ pub struct Fm {}
 
 impl HeadSpec for Fm {
     const LINEAR: bool = true;
+
+    const SPLITS: bool = true;
 
     fn head(&self, _: usize, _: usize, _: Init<'_>) -> Box<dyn Head> {
         Box::new(Self {})

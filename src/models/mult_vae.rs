@@ -348,8 +348,9 @@ mod tests {
         let (mut tape, mut batch) = batch_of(same);
         batch.step = 4;
         let loss = host(network.loss(&mut tape, &batch).inner()).unwrap()[0];
-        let noise = batch.noise([HISTORIES.len(), LATENT]);
-        let targets = host(batch.targets.clone()).unwrap();
+        let noise = tape.normals(&batch.noise, [HISTORIES.len(), LATENT]);
+        let noise = host(noise.inner()).unwrap();
+        let targets = batch.clean.counts();
         let linear = |x: &[f64], name: &str| {
             let parts = [format!("{name}_weight"), format!("{name}_bias")];
             plain_linear(x, &parts.map(|part| weights[&part].clone()))

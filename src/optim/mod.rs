@@ -10,11 +10,11 @@ pub use formulas::{apply, num_states};
 pub use schedule::{Schedule, ScheduleConfig};
 
 use crate::kernels::update::Hyper;
-use crate::params::Param;
+use crate::params::{Param, assign_rows};
 use crate::tape::{Leaf, Part};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
-use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -151,8 +151,9 @@ impl Optimizer {
             let param = params
                 .get_mut(&update.name)
                 .expect("the network lists every parameter that it reads");
+            let rows = update.part.rows();
             self.update(param, update, learning_rate);
-            param.shorten();
+            param.shorten(rows);
         }
     }
 
@@ -189,9 +190,9 @@ impl Optimizer {
                 let select = |t: &Tensor<2>| t.clone().select(0, rows.clone());
                 let (value, state) = (select(&param.value()), old.iter().map(select).collect());
                 let (value, new) = apply(&config, value, grad, state, rate, steps);
-                param.update(|table| assign(table, &rows, value));
+                param.update(|table| assign_rows(table, &rows, value));
                 let tables = old.into_iter().zip(new);
-                *states = tables.map(|(t, new)| assign(t, &rows, new)).collect();
+                *states = tables.map(|(t, new)| assign_rows(t, &rows, new)).collect();
             }
         }
     }
@@ -242,10 +243,6 @@ impl Optimizer {
         }
         Ok(())
     }
-}
-
-fn assign(table: Tensor<2>, rows: &Tensor<1, Int>, values: Tensor<2>) -> Tensor<2> {
-    table.select_assign(0, rows.clone(), values, IndexingUpdateOp::Assign)
 }
 
 /// A leaf and its gradient.

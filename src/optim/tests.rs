@@ -1,6 +1,7 @@
 //! Optimizers against the published formulas, and rows against whole tables.
 
 use super::*;
+use crate::device::{DeviceChoice, resolve};
 use crate::params::host;
 use crate::seed::Seed;
 use crate::tape::{Tape, Updates};
@@ -145,4 +146,37 @@ fn state_round_trips() {
     other.load(&kept, &[&param]).unwrap();
     assert_eq!(other.steps(), 1);
     assert_eq!(host(other.states["t"][0].clone()).unwrap(), [0.0, 0.1]);
+}
+
+/// Rows that no step touched are not even looked at.
+#[test]
+fn only_rows_of_the_step_are_shortened() {
+    // On the second one, if the build has it, no kernel updates rows.
+    let devices = [DeviceChoice::Cpu, DeviceChoice::Ndarray].map(resolve);
+    for device in devices.into_iter().flatten().map(|d| d.device) {
+        let mut param = Param::new("t", [3, 2], vec![3.0, 4.0, 0.3, 0.4, 6.0, 8.0], &device);
+        param.keep_within(5.0);
+        assert_eq!(param.host().unwrap(), [3.0, 4.0, 0.3, 0.4, 3.0, 4.0]);
+        // Behind its back.
+        param.set_host(vec![3.0, 4.0, 0.3, 0.4, 6.0, 8.0]);
+        let mut tape = Tape::training(&device, Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let index = tape.index(vec![0, 1, 0], 3);
+        let grads = (tape.lookup(&param, &index) * -10.0).sum().backward();
+        let mut optimizer = Optimizer::new(OptimizerConfig::plain_sgd());
+        optimizer.step(vec![&mut param], tape.take_leaves(), &grads, 0.5);
+        let values = param.host().unwrap();
+        // (13, 14) and (5.3, 5.4) at length 5.
+        for (value, expected) in values.iter().zip([13.0, 14.0, 5.3, 5.4]) {
+            let length = if expected > 6.0 {
+                365.0f32.sqrt()
+            } else {
+                57.25f32.sqrt()
+            };
+            assert!((value - 5.0 * expected / length).abs() < 1e-5, "{values:?}");
+        }
+        assert_eq!(values[4..], [6.0, 8.0]);
+        param.shorten(None);
+        assert_eq!(param.host().unwrap()[4..], [3.0, 4.0]);
+    }
 }

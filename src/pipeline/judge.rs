@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::data::split::EvalSet;
 use crate::device::Resolved;
 use crate::evaluation::{Evaluation, evaluate};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::ids::UserIdx;
 use crate::metrics::MetricSpec;
 use crate::model::Recommender;
@@ -50,6 +50,7 @@ impl Judge<'_> {
             report: self.empty_report(metrics),
             scores: Vec::new(),
         };
+        observer.on(&Event::Stage("evaluating".into()));
         let mut present = Vec::new();
         let mut evaluated = Vec::new();
         for &part in parts {
@@ -70,6 +71,7 @@ impl Judge<'_> {
         let (baselines, scores) = Baselines::new(*self, &present, metrics).run(observer);
         judged.report.baselines = baselines;
         judged.scores.extend(scores);
+        observer.on(&Event::Stage("looking closer".into()));
         judged.report.verdict = judged.verdict(&self.config.training.validation_metric)?;
         if let Some(part) = present.last() {
             let analysis = self.analyze(&judged, *part, &evaluated, model, metrics)?;

@@ -22,7 +22,7 @@ pub struct Verdict {
     pub baseline: String,
     pub baseline_value: f64,
     /// 95% interval of the mean difference a user, model less baseline, by a
-    /// paired bootstrap over users.
+    /// paired bootstrap over users (see [`mean_intervals`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
     /// Labels of the baselines that do worse, and of the others.

@@ -6,7 +6,7 @@
 mod bootstrap;
 mod wilcoxon;
 
-pub use bootstrap::{LEVEL, NORMAL, RESAMPLES, mean_intervals};
+pub use bootstrap::{LEVEL, NORMAL, mean_intervals, resamples};
 pub use wilcoxon::{SignedRanks, signed_ranks};
 
 /// The mean of the values that are there; NaN without any.

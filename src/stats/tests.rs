@@ -112,18 +112,48 @@ fn intervals_repeat_and_columns_do_not_change_each_other() {
     assert_ne!(both[0], mean_intervals(&[&a], Seed(8))[0]);
 }
 
+/// Metrics of users: a few hits among many misses, as skewed as such columns
+/// come, differences of two of them, and one with a long tail.
+fn skewed(users: u32) -> Vec<Vec<f64>> {
+    let mut random = Seed(u64::from(users)).stream("skewed");
+    let mut hit = |share: f64| match random.uniform64() < share {
+        true => 1.0 / (2.0 + 8.0 * random.uniform64()).log2(),
+        false => 0.0,
+    };
+    let rare: Vec<f64> = (0..users).map(|_| hit(0.01)).collect();
+    let differences = (0..users).map(|_| hit(0.05) - hit(0.02)).collect();
+    let tail = (0..users)
+        .map(|_| -random.uniform64().ln())
+        .map(|v| v.powi(2));
+    vec![rare, differences, tail.collect()]
+}
+
 #[test]
 fn many_users_need_no_resampling() {
-    let values = |n: u32| {
-        (0..n)
-            .map(|i| f64::from(i * 37 % 101).powi(2))
-            .collect::<Vec<_>>()
-    };
-    let (few, many) = (values(99_990), values(100_000));
-    let resampled = mean_intervals(&[&few], Seed(1))[0];
-    let normal = mean_intervals(&[&many], Seed(1))[0];
-    let width = normal[1] - normal[0];
-    for (a, b) in resampled.iter().zip(normal) {
-        assert!((a - b).abs() < 0.05 * width, "{resampled:?} {normal:?}");
+    for column in skewed(5_000) {
+        let fewer = &column[1..];
+        let error = deviation(&column).unwrap() / (column.len() as f64).sqrt();
+        let resampled = mean_intervals(&[fewer], Seed(1))[0];
+        let shift = mean(&column) - mean(fewer);
+        let expanded = mean_intervals(&[&column], Seed(1))[0];
+        for (a, b) in resampled.iter().zip(expanded) {
+            // Near four deviations of the end of a resampled interval; without
+            // the skewness it would be .09 off by itself.
+            let apart = (a + shift - b).abs() / error;
+            assert!(apart < 0.1, "{resampled:?} {expanded:?}: {apart}");
+        }
     }
+}
+
+#[test]
+fn a_few_values_among_many_users_are_resampled() {
+    let values: Vec<f64> = (0..40).map(|i| f64::from(i % 9)).collect();
+    let mut column = vec![f64::NAN; 6_000];
+    for (i, value) in values.iter().enumerate() {
+        column[i * 149] = *value;
+    }
+    let whole = vec![1.0; 6_000];
+    let made = mean_intervals(&[&column, &whole], Seed(1));
+    assert_eq!(made[0], mean_intervals(&[&values], Seed(1))[0]);
+    assert_eq!(made[1], [1.0, 1.0]);
 }

@@ -2,6 +2,7 @@
 //! items a user has.
 
 use super::{Leaf, Part, Tape, Updates};
+use crate::device::{Family, family};
 use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -51,6 +52,22 @@ impl Bags {
         self.offsets.windows(2).map(|ends| ends[1] - ends[0])
     }
 
+    /// The rows of each bag, filled up to the size of the largest one with row
+    /// 0, and 1 or 0 for what is one of its rows or not: `[bags, largest]`,
+    /// row-major.
+    pub fn padded(&self) -> (Vec<u32>, Vec<f32>) {
+        let largest = self.sizes().max().unwrap_or(0);
+        let len = self.len() * largest;
+        let (mut rows, mut present) = (Vec::with_capacity(len), Vec::with_capacity(len));
+        for ends in self.offsets.windows(2) {
+            rows.extend_from_slice(&self.rows[ends[0]..ends[1]]);
+            present.resize(rows.len(), 1.0);
+            rows.resize(present.len() + largest - (ends[1] - ends[0]), 0);
+            present.resize(rows.len(), 0.0);
+        }
+        (rows, present)
+    }
+
     /// How often each bag has each row: `[bags, table_rows]`, row-major.
     pub fn counts(&self) -> Vec<f32> {
         let mut counts = vec![0.0; self.len() * self.table_rows];
@@ -76,6 +93,25 @@ impl Bags {
         Tensor::from_data(TensorData::new(self.counts(), shape), device)
     }
 
+    /// As [`Self::matrix`], of the counts that are not zero alone.
+    fn scattered(&self, device: &Device) -> Tensor<2> {
+        let shape = [self.len(), self.table_rows];
+        let places = shape[0] * shape[1];
+        if self.rows.is_empty() || places > i32::MAX as usize {
+            return self.matrix(device);
+        }
+        let mut owners = Vec::with_capacity(self.rows.len());
+        for (bag, ends) in self.offsets.windows(2).enumerate() {
+            let first = (bag * self.table_rows) as u32;
+            owners.extend(self.rows[ends[0]..ends[1]].iter().map(|row| first + row));
+        }
+        let mut owners: Vec<(u32, u32)> = owners.into_iter().zip(0..).collect();
+        owners.sort_unstable();
+        let ones = Tensor::ones([owners.len(), 1], device);
+        let counts = Segments::of_owners(&owners, device).spread(ones, places);
+        counts.reshape(shape)
+    }
+
     /// For the update of the table: which bags each distinct row is in.
     fn transposed(&self, device: &Device) -> Segments {
         let mut owners: Vec<(u32, u32)> = Vec::with_capacity(self.rows.len());
@@ -98,7 +134,7 @@ impl Tape {
             return bags.sum(table.value(), &plain);
         }
         if self.updates == Updates::Dense || !rows::supported(&plain) {
-            return bags.matrix(&self.device).matmul(self.param(table));
+            return self.counts_of(bags).matmul(self.param(table));
         }
         assert!(
             !self.leaves.iter().any(|l| l.name == table.name()),
@@ -112,6 +148,16 @@ impl Tape {
             part: Part::Occurrences(bags.transposed(&plain)),
         });
         leaf
+    }
+
+    /// How often each bag has each row: `[bags, table_rows]`. A GPU is told
+    /// where there is something, the rest is zero.
+    pub fn counts_of(&self, bags: &Bags) -> Tensor<2> {
+        let plain = self.device.clone().inner();
+        self.constant_of(match family(&plain) {
+            Family::Gpu => bags.scattered(&plain),
+            Family::Flex | Family::Other => bags.matrix(&plain),
+        })
     }
 
     /// As [`Self::bag_sums`], of a table that is not learned in this step.
@@ -155,6 +201,23 @@ mod tests {
         let mut tape = Tape::inference(&Device::flex());
         let sums = tape.bag_sums(&table(), &bags());
         assert_eq!(host(sums).unwrap(), [8.0, 10.0, 0.0, 0.0, 12.0, 15.0]);
+    }
+
+    #[test]
+    fn bags_are_filled_up_to_the_largest() {
+        let (rows, present) = bags().padded();
+        assert_eq!(rows, [1, 3, 0, 0, 0, 0, 0, 3, 3]);
+        assert_eq!(present, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn a_gpu_counts_rows_as_the_host_does() {
+        let Some(gpu) = crate::kernels::gpu::adapter() else {
+            return;
+        };
+        let counts = Tape::inference(&gpu).counts_of(&bags());
+        assert_eq!(host(counts).unwrap(), bags().counts());
     }
 
     /// The rows path and the dense one take the same step of plain SGD.

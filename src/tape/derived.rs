@@ -14,10 +14,10 @@ use burn::tensor::Tensor;
 /// From the gradient of what was made of a parameter to that of the parameter.
 pub type WayBack = Box<dyn Fn(Tensor<2>) -> Tensor<2>>;
 
-/// The sums over the occurrences of each row of a table.
-pub(super) fn summed(segments: &Segments) -> Part {
+/// The sums over the occurrences of each row of a table of so many rows.
+pub(super) fn summed(segments: &Segments, rows: usize) -> Part {
     let segments = segments.clone();
-    Part::Derived(Box::new(move |gradient| segments.sum(gradient)))
+    Part::Derived(Box::new(move |gradient| segments.spread(gradient, rows)))
 }
 
 impl Leaf {

@@ -1,12 +1,47 @@
 //! Row numbers of a batch, and which of them are distinct.
 
 use super::{Tape, Updates, ints};
+#[cfg(feature = "wgpu")]
+use crate::kernels::rows::Chains;
 use crate::kernels::rows::{self, Segments};
 use burn::tensor::{Int, Tensor};
 
 /// Stands for no row in an index: what is read is some row, and no gradient
 /// reaches it.
 pub const NO_ROW: u32 = u32::MAX;
+
+/// Row numbers that a step is told to look up.
+#[derive(Clone, Debug)]
+pub enum Ids {
+    Host(Vec<u32>),
+    /// Drawn on the device, of rows that there are.
+    Device(Box<Tensor<1, Int>>),
+}
+
+impl From<&[u32]> for Ids {
+    fn from(ids: &[u32]) -> Self {
+        Self::Host(ids.to_vec())
+    }
+}
+
+impl From<Tensor<1, Int>> for Ids {
+    fn from(ids: Tensor<1, Int>) -> Self {
+        Self::Device(Box::new(ids))
+    }
+}
+
+impl Ids {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Host(ids) => ids.len(),
+            Self::Device(ids) => ids.dims()[0],
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// Row numbers of a batch, ready for [`Tape::lookup`].
 pub struct Index {
@@ -29,7 +64,8 @@ impl Index {
 pub(super) enum Distinct {
     /// For the kernels of [`rows`].
     Segments(Segments),
-    /// As those, of all rows of the table, touched or not.
+    /// As those, whose sums are wanted for all rows of the table, touched or
+    /// not.
     Whole(Segments),
     /// For plain operations: each row once, and for each index its place
     /// among them.
@@ -105,6 +141,49 @@ impl Tape {
         }
     }
 
+    /// As [`Self::index`], of row numbers wherever they are.
+    ///
+    /// # Panics
+    /// As [`Self::index`]; and on numbers from a device other than a GPU.
+    pub fn index_of(&mut self, ids: &Ids, rows: usize) -> Index {
+        match ids {
+            Ids::Host(ids) => self.index(ids.clone(), rows),
+            Ids::Device(ids) => self.index_on_device(Tensor::clone(ids), rows),
+        }
+    }
+
+    fn index_on_device(&mut self, ids: Tensor<1, Int>, rows: usize) -> Index {
+        if !self.training || self.updates == Updates::Dense {
+            let all = if self.training {
+                Tensor::from_inner(ids)
+            } else {
+                ids
+            };
+            return Index {
+                all,
+                distinct: None,
+            };
+        }
+        let segments = self.chained(ids.clone(), rows);
+        Index {
+            all: ids,
+            distinct: Some(Distinct::Segments(segments)),
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn chained(&mut self, ids: Tensor<1, Int>, rows: usize) -> Segments {
+        let device = ids.device();
+        let chains = self.chains.entry(rows);
+        let chains = chains.or_insert_with(|| Chains::new(rows, &device));
+        chains.find(ids)
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    fn chained(&mut self, _: Tensor<1, Int>, _: usize) -> Segments {
+        unreachable!("only a GPU draws row numbers by itself")
+    }
+
     /// As [`Self::index`], of a table that is updated in all of its rows, as
     /// where [`Self::param`] reads it, too.
     ///
@@ -119,8 +198,8 @@ impl Tape {
                 distinct: None,
             };
         }
-        let all: Vec<u32> = (0..rows as u32).collect();
-        let segments = Segments::new(&all, &ids, &plain);
+        let (unique, inverse) = self.dedup.find(&ids, rows);
+        let segments = Segments::new(&unique, &inverse, &plain);
         Index {
             all: ints(&readable(ids), &plain),
             distinct: Some(Distinct::Whole(segments)),

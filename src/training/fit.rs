@@ -8,8 +8,8 @@ use crate::metrics::MetricSpec;
 use crate::model::FitContext;
 use crate::optim::{Optimizer, ScheduleConfig};
 use crate::params::{host, load_all};
-use crate::tape::Tape;
-use anyhow::{Context, Result, bail};
+use crate::tape::{Tape, Updates};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub const READ_EVERY: usize = 50;
 /// there is one.
 ///
 /// # Errors
-/// A loss that is not finite, a checkpoint that cannot be read or written, a
+/// Settings that the task does not know, a loss that is not finite, a checkpoint that cannot be read or written, a
 /// validation that fails.
 pub fn fit(task: &mut dyn Trainable, mut context: FitContext<'_>) -> Result<TrainingSummary> {
     context.training.validate()?;
@@ -61,8 +61,15 @@ impl Run {
                 .context("the checkpoint does not belong to this model and data")?,
             None => Progress::default(),
         };
+        let fused = task.fuse(&optimizer)?;
+        ensure!(
+            config.updates != Updates::Hogwild || task.steps_by_example(),
+            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
+             and the keys for embeddings (`l1`, ...), with a loss of an example's own items that takes no \
+             `logq_correction`; use `rows`"
+        );
         Ok(Self {
-            fused: task.fuse(&optimizer)?,
+            fused,
             ahead: false,
             tape: Tape::training(context.device, config.updates),
             optimizer,

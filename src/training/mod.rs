@@ -52,6 +52,12 @@ pub trait Trainable {
         Ok(false)
     }
 
+    /// Whether what [`Self::fuse`] has made steps after each example
+    /// (`updates = "hogwild"`).
+    fn steps_by_example(&self) -> bool {
+        false
+    }
+
     /// One step of those kernels.
     ///
     /// # Errors

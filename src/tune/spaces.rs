@@ -10,7 +10,10 @@ const RATE: &str = "training.learning_rate = { float = [2e-4, 2e-2], log = true 
 
 const WIDTH: &str = "model.embedding_dim = { int = [16, 256], log = true }\n";
 
-const MLP_WIDTH: &str = "model.mlp_embedding_dim = { int = [16, 256], log = true }\n";
+/// Of an MLP over embeddings.
+const TOWER: &str = "model.dropout = { float = [0.0, 0.5] }\n\
+                     model.regularization = { float = [1e-6, 0.01], log = true }\n\
+                     training.negatives = { int = [1, 8], log = true }\n";
 
 /// `[tune.space]` of a model.
 ///
@@ -25,7 +28,6 @@ pub fn default_space(model: &str) -> Result<Space> {
 }
 
 fn text(model: &str) -> Option<String> {
-    let width = if model == "mlp" { MLP_WIDTH } else { WIDTH };
     let neighbors = "model.neighbors = { int = [5, 1000], log = true }\n";
     Some(match model {
         "item_knn" | "user_knn" => format!(
@@ -51,11 +53,10 @@ fn text(model: &str) -> Option<String> {
         ),
         "svdpp" => format!("{RATE}{WIDTH}"),
         "gmf" => format!("{RATE}{WIDTH}training.negatives = {{ int = [1, 8], log = true }}\n"),
-        "mlp" | "neumf" => format!(
-            "{RATE}{width}model.dropout = {{ float = [0.0, 0.5] }}\n\
-             model.regularization = {{ float = [1e-6, 0.01], log = true }}\n\
-             training.negatives = {{ int = [1, 8], log = true }}\n"
-        ),
+        "mlp" => {
+            format!("{RATE}model.mlp_embedding_dim = {{ int = [16, 256], log = true }}\n{TOWER}")
+        }
+        "neumf" => format!("{RATE}{WIDTH}{TOWER}"),
         "mult_vae" => format!(
             "{RATE}model.dropout = {{ float = [0.1, 0.8] }}\nmodel.beta = {{ float = [0.0, 1.0] }}\n\
              model.latent_dim = {{ int = [32, 400], log = true }}\n"

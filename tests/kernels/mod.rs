@@ -1,6 +1,11 @@
-//! Every kernel against the plain tensor operations that it replaces, on the
-//! CPU and on whatever adapter wgpu finds.
+//! Kernels against the plain tensor operations that they replace, on the CPU
+//! and on whatever adapter wgpu finds, on other random inputs in every run. Those
+//! that lie behind a model are tested beside their code, and by `fused`.
 
+#[cfg(feature = "wgpu")]
+mod examples;
+#[path = "../../src/seed/fresh.rs"]
+mod fresh;
 #[cfg(feature = "wgpu")]
 mod mf;
 mod propagate;
@@ -11,7 +16,12 @@ mod top_k;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use recsys::device::{self, Adapter, DeviceChoice};
 use recsys::params::host;
-use recsys::seed::Rng;
+use recsys::seed::{Rng, Seed};
+
+/// Another one in every run; shown where a test fails.
+fn seed() -> Seed {
+    Seed(fresh::fresh())
+}
 
 /// The CPU, and an adapter where there is one.
 fn devices() -> Vec<(&'static str, Device)> {

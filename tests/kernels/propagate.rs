@@ -1,17 +1,16 @@
 //! Propagation over a graph against the product with its matrix.
 
-use super::{assert_close, devices, normals};
+use super::{assert_close, devices, normals, seed};
 use burn::tensor::{Tensor, TensorData};
 use recsys::data::Interactions;
 use recsys::device::{self, DeviceChoice};
 use recsys::ids::UserIdx;
 use recsys::kernels::propagate::{DeviceGraph, Graph};
-use recsys::seed::Seed;
 
 /// 70 users, 45 items; the first user and the last item have nothing, and a
 /// pair is there twice.
 fn log() -> Interactions {
-    let mut rng = Seed(12).stream("test");
+    let mut rng = seed().stream("test");
     let mut log = Interactions {
         offsets: vec![0, 0],
         num_items: 45,
@@ -62,7 +61,7 @@ fn propagation_is_the_product_with_the_matrix() {
         let matrix = TensorData::new(matrix(&log), [nodes, nodes]);
         let matrix: Tensor<2> = Tensor::from_data(matrix, &device);
         for columns in [1, 20, 64] {
-            let x = normals(&mut Seed(3).stream("test"), [nodes, columns], &device);
+            let x = normals(&mut seed().stream("test"), [nodes, columns], &device);
             let exact = matrix.clone().matmul(x.clone());
             let twice = matrix.clone().matmul(exact.clone());
             let y = on_device.propagate(x);

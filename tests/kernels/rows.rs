@@ -1,12 +1,12 @@
 //! The update of touched rows against gather, formula and scatter.
 
-use super::{assert_close, devices, ints, normals};
+use super::{assert_close, devices, ints, normals, seed};
 use burn::tensor::{Device, IndexingUpdateOp, Tensor};
 use recsys::kernels::rows::Segments;
 use recsys::kernels::update::Hyper;
 use recsys::optim::{OptimizerConfig, OptimizerKind, apply, num_states};
 use recsys::params::host;
-use recsys::seed::{Rng, Seed};
+use recsys::seed::Rng;
 
 /// A table, its states, and the gradients of a batch that looks up some of
 /// its rows, one of them often.
@@ -96,7 +96,7 @@ fn config(kind: OptimizerKind) -> OptimizerConfig {
 fn updates_equal_gather_formula_scatter() {
     for (name, device) in devices() {
         for (kind, columns) in KINDS.into_iter().zip([1, 5, 64, 17]) {
-            let case = Case::new(kind, columns, &mut Seed(7).stream("test"), &device);
+            let case = Case::new(kind, columns, &mut seed().stream("test"), &device);
             let (table, states) = case.plain_update(&config(kind));
             let hyper = Hyper::new(&config(kind), 0.1, 3);
             let segments = case.segments();
@@ -124,10 +124,67 @@ fn updates_equal_gather_formula_scatter() {
 #[test]
 fn sums_equal_scattered_additions_and_repeat() {
     for (name, device) in devices() {
-        let case = Case::new(OptimizerKind::Sgd, 33, &mut Seed(8).stream("test"), &device);
+        let case = Case::new(OptimizerKind::Sgd, 33, &mut seed().stream("test"), &device);
         let sum = || case.segments().sum(case.grads.clone());
         assert_close(name, sum(), case.plain_sum(), 1e-5);
         assert_eq!(host(sum()).unwrap(), host(sum()).unwrap(), "{name}");
+    }
+}
+
+/// The sums of the rows in a table of all of them.
+fn plain_spread(case: &Case) -> Tensor<2> {
+    let device = case.table.device();
+    let rows = ints(&case.rows, &device);
+    let zeros = case.table.zeros_like();
+    zeros.select_assign(0, rows, case.plain_sum(), IndexingUpdateOp::Add)
+}
+
+#[test]
+fn sums_are_put_where_their_rows_are() {
+    for (name, device) in devices() {
+        let case = Case::new(OptimizerKind::Sgd, 7, &mut seed().stream("test"), &device);
+        let spread = case.segments().spread(case.grads.clone(), ROWS);
+        assert_close(name, spread, plain_spread(&case), 1e-5);
+    }
+}
+
+/// A GPU that finds the occurrences of each row by itself comes to the same,
+/// batch after batch.
+#[cfg(feature = "wgpu")]
+#[test]
+fn chains_of_occurrences_do_what_sorted_ones_do() {
+    use recsys::kernels::rows::Chains;
+    let Some(device) = super::wgpu() else {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    };
+    let mut chains = Chains::new(ROWS, &device);
+    for kind in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+        let case = Case::new(kind, 9, &mut seed().stream("test"), &device);
+        let ids: Vec<u32> = case
+            .inverse
+            .iter()
+            .map(|&row| case.rows[row as usize])
+            .collect();
+        let segments = chains.find(ints(&ids, &device));
+        let hyper = Hyper::new(&config(kind), 0.1, 3);
+        let (table, states) = case.plain_update(&config(kind));
+        for summed in [false, true] {
+            let grads = match summed {
+                true => segments.sum(case.grads.clone()),
+                false => case.grads.clone(),
+            };
+            let old = (case.table.clone(), case.states.clone());
+            let (new, new_states) = segments.update(old.0, old.1, grads, summed, hyper);
+            let what = format!("{kind:?}, summed {summed}");
+            assert_close(&what, new, table.clone(), 1e-5);
+            for (new, state) in new_states.into_iter().zip(&states) {
+                assert_close(&what, new, state.clone(), 1e-5);
+            }
+        }
+        let spread = || segments.spread(case.grads.clone(), ROWS);
+        assert_close("spread", spread(), plain_spread(&case), 1e-5);
+        assert_eq!(host(spread()).unwrap(), host(spread()).unwrap());
     }
 }
 
@@ -135,7 +192,7 @@ fn sums_equal_scattered_additions_and_repeat() {
 #[test]
 fn views_are_read_as_what_they_show() {
     for (name, device) in devices() {
-        let mut rng = Seed(9).stream("test");
+        let mut rng = seed().stream("test");
         let mut case = Case::new(OptimizerKind::Sgd, 8, &mut rng, &device);
         case.grads = normals(&mut rng, [8, OCCURRENCES], &device).transpose();
         let sum = case.segments().sum(case.grads.clone());
@@ -149,12 +206,7 @@ fn views_are_read_as_what_they_show() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let (_, device) = devices().remove(0);
-    let case = Case::new(
-        OptimizerKind::Adam,
-        64,
-        &mut Seed(10).stream("test"),
-        &device,
-    );
+    let case = Case::new(OptimizerKind::Adam, 64, &mut seed().stream("test"), &device);
     let hyper = Hyper::new(&config(OptimizerKind::Adam), 0.1, 1);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -117,7 +117,7 @@ mod tests {
     /// The solution put into the system gives the right side again.
     #[test]
     fn systems_are_solved() {
-        let mut rng = Seed(2).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         for n in [1, 2, 15, 16, 17, 31, 40, 64, 77] {
             let width = usize::div_ceil(n, WIDTH);
             let rows: Vec<Vec<f64>> = (0..n)

@@ -6,7 +6,7 @@
 
 use super::RowGradients;
 use crate::kernels::gemm::{Left, Right, Size, To, add_part};
-use crate::kernels::simd::{Isa, Job, Lane, WIDTH, dot, exp, flat, flat_mut, largest};
+use crate::kernels::simd::{Isa, Job, Lane, WIDTH, add, dot, exp, flat, flat_mut, largest};
 use crate::kernels::table::Table;
 
 /// Hidden rows of a block.
@@ -27,10 +27,26 @@ pub struct Full<'a> {
     pub num_items: usize,
     /// Of a row in the mean.
     pub scale: f32,
+    /// The share of the target that is spread evenly over the classes.
+    pub smoothing: f32,
+    /// [`mean`] of the classes, where some of it is.
+    pub mean: &'a [Lane],
     /// Added to.
     pub to_hidden: &'a mut [Lane],
     /// Added to.
     pub to_items: &'a mut RowGradients,
+}
+
+/// The mean of the first `num_items` rows of a table, as one row.
+pub fn mean(items: &Table, num_items: usize) -> Vec<Lane> {
+    let width = items.per_row();
+    let mut sum = vec![Lane::ZERO; width];
+    for row in items.lanes().chunks_exact(width).take(num_items) {
+        add(&mut sum, row);
+    }
+    let share = 1.0 / num_items as f32;
+    flat_mut(&mut sum).iter_mut().for_each(|x| *x *= share);
+    sum
 }
 
 /// The first `num_items` rows of a table as columns, each row of the result
@@ -67,7 +83,8 @@ impl Job for Full<'_> {
     fn call<S: Isa>(mut self) -> f64 {
         let width = self.items.per_row();
         let lanes = self.num_items.div_ceil(WIDTH);
-        self.to_items.touched[..self.num_items].fill(true);
+        // Before any other row has a gradient.
+        self.to_items.first_rows_mut(self.num_items);
         let mut block = Block {
             hidden: &[],
             targets: &[],
@@ -100,10 +117,12 @@ impl Full<'_> {
         let width = self.items.per_row();
         let mut loss = 0.0;
         for (row, &target) in block.targets.iter().enumerate() {
-            let logit = dot::<S>(
-                &block.hidden[row * width..][..width],
-                self.items.row(target),
-            );
+            let hidden = &block.hidden[row * width..][..width];
+            let mut logit = dot::<S>(hidden, self.items.row(target));
+            if self.smoothing > 0.0 {
+                let even = dot::<S>(hidden, self.mean);
+                logit = (1.0 - self.smoothing) * logit + self.smoothing * even;
+            }
             let normalizer = block.most[row] + block.sum[row].ln();
             block.most[row] = normalizer;
             loss += f64::from(normalizer - logit);
@@ -159,16 +178,17 @@ impl Full<'_> {
         let rows = block.targets.len();
         let classes = (self.num_items - first * WIDTH).min(tile * WIDTH);
         let slopes = &mut block.logits[..rows * tile];
+        let spread = self.smoothing * self.scale / self.num_items as f32;
         for (row, slopes) in slopes.chunks_exact_mut(tile).enumerate() {
             let normalizer = block.most[row];
             for lane in slopes.iter_mut() {
                 for x in &mut lane.0 {
-                    *x = exp(*x - normalizer) * self.scale;
+                    *x = exp(*x - normalizer) * self.scale - spread;
                 }
             }
             let place = (block.targets[row] as usize).wrapping_sub(first * WIDTH);
             if let Some(slope) = flat_mut(slopes)[..classes].get_mut(place) {
-                *slope -= self.scale;
+                *slope -= (1.0 - self.smoothing) * self.scale;
             }
         }
         let size = Size {
@@ -205,7 +225,7 @@ impl Full<'_> {
             row: width,
         };
         let to = To {
-            lanes: &mut self.to_items.lanes[first * WIDTH * width..],
+            lanes: &mut self.to_items.first_rows_mut(self.num_items)[first * WIDTH * width..],
             row: width,
         };
         add_part::<S>(turned, hidden, to, size);

@@ -10,13 +10,23 @@ use crate::kernels::table::Table;
 /// What a row's scores are judged by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
-    /// Cross-entropy of a softmax over the item and its negatives.
-    Softmax,
+    /// Cross-entropy of a softmax over the item and its negatives, with
+    /// `smoothing` of the target spread over all of them.
+    Softmax { smoothing: f32 },
     /// Binary cross-entropy, the mean over the item and its negatives. The
     /// item's share counts `positive` times: 1 for plain BCE, and `beta` for
     /// gBCE (Petrov & Macdonald, "gSASRec", RecSys 2023, eq. 11), since
     /// `-log(s(x)^beta) = -beta log s(x)`. All scores count `offset` more.
-    Bce { positive: f32, offset: f32 },
+    /// Targets are `1 - smoothing` for the item, and `smoothing` for others.
+    Bce {
+        positive: f32,
+        offset: f32,
+        smoothing: f32,
+    },
+    /// As [`crate::losses::bpr`], the mean over the negatives.
+    Bpr,
+    /// As [`crate::losses::ccl`], of scores that are cosines.
+    Ccl { margin: f32, negative_weight: f32 },
 }
 
 /// The loss of some hidden rows of one sequence.
@@ -63,7 +73,8 @@ impl Goal {
     #[inline(always)]
     fn derive(self, positive: &mut f32, negatives: &mut [Lane], count: usize, scale: f32) -> f32 {
         match self {
-            Self::Softmax => {
+            Self::Softmax { smoothing } => {
+                let even = mean(*positive, negatives, count, smoothing);
                 let most = largest(negatives).max(*positive);
                 let mut sum = Lane::ZERO;
                 for lane in negatives.iter_mut() {
@@ -75,32 +86,81 @@ impl Goal {
                 let own = exp(*positive - most);
                 let sum = sum.sum() + own;
                 let share = scale / sum;
+                let spread = smoothing * scale / (1 + count) as f32;
                 for lane in negatives {
-                    lane.0.iter_mut().for_each(|x| *x *= share);
+                    lane.0.iter_mut().for_each(|x| *x = *x * share - spread);
                 }
-                let loss = most + sum.ln() - *positive;
-                *positive = share * own - scale;
+                let class = (1.0 - smoothing) * *positive + smoothing * even;
+                let loss = most + sum.ln() - class;
+                *positive = share * own - spread - (1.0 - smoothing) * scale;
                 loss
             }
             Self::Bce {
                 positive: beta,
                 offset,
+                smoothing,
             } => {
                 let share = 1.0 / (1 + count) as f32;
+                // A target y adds -y x to the softplus of x, and softplus(x) is
+                // softplus(-x) + x.
+                let even = mean(-*positive, negatives, count, smoothing);
+                let moved = even * (1 + count) as f32 + (count as f32 - 1.0) * offset;
                 let mut sum = Lane::ZERO;
                 for lane in negatives {
                     for i in 0..WIDTH {
                         let (loss, slope) = softplus(lane.0[i] + offset);
                         sum.0[i] += loss;
-                        lane.0[i] = slope * scale * share;
+                        lane.0[i] = (slope - smoothing) * scale * share;
                     }
                 }
                 let (own, slope) = softplus(-*positive - offset);
-                *positive = -beta * slope * scale * share;
-                (beta * own + sum.sum()) * share
+                *positive = (smoothing - beta * slope) * scale * share;
+                (beta * own + sum.sum() - smoothing * moved) * share
+            }
+            Self::Bpr => {
+                let share = scale / count as f32;
+                let (mut sum, mut slopes) = (Lane::ZERO, Lane::ZERO);
+                for lane in negatives {
+                    for i in 0..WIDTH {
+                        let (loss, slope) = softplus(lane.0[i] - *positive);
+                        sum.0[i] += loss;
+                        slopes.0[i] += slope;
+                        lane.0[i] = slope * share;
+                    }
+                }
+                *positive = -slopes.sum() * share;
+                sum.sum() / count as f32
+            }
+            Self::Ccl {
+                margin,
+                negative_weight,
+            } => {
+                let share = negative_weight / count as f32;
+                let mut close = Lane::ZERO;
+                for lane in negatives {
+                    for i in 0..WIDTH {
+                        let above = lane.0[i] - margin;
+                        close.0[i] += above.max(0.0);
+                        lane.0[i] = if above > 0.0 { share * scale } else { 0.0 };
+                    }
+                }
+                let loss = 1.0 - *positive + share * close.sum();
+                *positive = -scale;
+                loss
             }
         }
     }
+}
+
+/// The mean of a row's scores, where `smoothing` asks for it: not of what pads
+/// the negatives.
+#[inline(always)]
+fn mean(positive: f32, negatives: &[Lane], count: usize, smoothing: f32) -> f32 {
+    if smoothing == 0.0 {
+        return 0.0;
+    }
+    let sum: f32 = flat(negatives)[..count].iter().sum();
+    (positive + sum) / (1 + count) as f32
 }
 
 impl Sampled<'_> {

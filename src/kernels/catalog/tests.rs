@@ -2,7 +2,7 @@
 //! differences of those.
 
 use super::*;
-use crate::kernels::simd::{self, flat, flat_mut};
+use crate::kernels::simd::{self, WIDTH, flat, flat_mut};
 use crate::kernels::table::Table;
 use crate::seed::Seed;
 
@@ -19,7 +19,7 @@ struct Case {
 
 impl Case {
     fn new(num_items: usize) -> Self {
-        let mut rng = Seed(8).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         let mut draw = |n: usize| {
             let values = (0..n).map(|_| f64::from(rng.normal()));
             values.collect::<Vec<f64>>()
@@ -46,21 +46,18 @@ impl Case {
         let mut hidden = vec![Lane::ZERO; ROWS];
         flat_mut(&mut hidden).copy_from_slice(&single(&self.hidden));
         let mut to_hidden = vec![Lane::ZERO; ROWS];
-        let mut to_items = RowGradients::zeros(self.num_items + 1, 1);
+        let mut to_items = RowGradients::new(self.num_items + 1, 1);
         let loss = f(Args {
             hidden: &hidden,
             items: &items,
             to_hidden: &mut to_hidden,
             to_items: &mut to_items,
         });
-        for (row, touched) in to_items.lanes.iter().zip(&to_items.touched) {
-            assert!(*touched || *row == Lane::ZERO);
+        let mut all = vec![Lane::ZERO; self.num_items + 1];
+        for (place, &row) in to_items.rows().iter().enumerate() {
+            all[row as usize] = to_items.at(place)[0];
         }
-        (
-            loss,
-            flat(&to_hidden).to_vec(),
-            flat(&to_items.lanes).to_vec(),
-        )
+        (loss, flat(&to_hidden).to_vec(), flat(&all).to_vec())
     }
 
     /// Holds a kernel against a formula of the case; the gradients are those
@@ -100,14 +97,16 @@ struct Args<'a> {
 #[test]
 fn the_whole_catalog() {
     // One tile, and more than one with a last one that is not full.
-    for num_items in [19, 4500] {
+    for (num_items, smoothing) in [(19, 0.0), (4500, 0.0), (19, 0.2), (4500, 0.2)] {
         let mut case = Case::new(num_items);
         let targets = case.targets.clone();
         let formula = |case: &Case| {
             let row = |(row, target): (usize, &u32)| {
-                let items = 0..case.num_items as u32;
-                let sum: f64 = items.map(|i| case.score(row, i).exp()).sum();
-                sum.ln() - case.score(row, *target)
+                let items = || (0..case.num_items as u32).map(|i| case.score(row, i));
+                let sum: f64 = items().map(f64::exp).sum();
+                let even = items().sum::<f64>() / case.num_items as f64;
+                let smoothing = f64::from(smoothing);
+                sum.ln() - (1.0 - smoothing) * case.score(row, *target) - smoothing * even
             };
             case.targets.iter().enumerate().map(row).sum()
         };
@@ -121,6 +120,8 @@ fn the_whole_catalog() {
                 transposed: &transposed,
                 num_items,
                 scale: 1.0 / ROWS as f32,
+                smoothing,
+                mean: &mean(args.items, num_items),
                 to_hidden: args.to_hidden,
                 to_items: args.to_items,
             })
@@ -135,31 +136,58 @@ fn sigmoid(x: f64) -> f64 {
 /// The loss of a row's own score and those of its negatives.
 fn plain(goal: Goal, own: f64, others: &[f64]) -> f64 {
     match goal {
-        Goal::Softmax => {
+        Goal::Softmax { smoothing } => {
             let sum = own.exp() + others.iter().map(|x| x.exp()).sum::<f64>();
-            sum.ln() - own
+            let even = (own + others.iter().sum::<f64>()) / (1 + others.len()) as f64;
+            let smoothing = f64::from(smoothing);
+            sum.ln() - (1.0 - smoothing) * own - smoothing * even
         }
-        Goal::Bce { positive, offset } => {
+        Goal::Bce {
+            positive,
+            offset,
+            smoothing,
+        } => {
             let (beta, offset) = (f64::from(positive), f64::from(offset));
-            let one = |x: &f64| -(1.0 - sigmoid(x + offset)).ln();
+            let smoothing = f64::from(smoothing);
+            let no = |x: f64| -(1.0 - sigmoid(x + offset)).ln();
+            let yes = |x: f64| -sigmoid(x + offset).ln();
+            let one = |x: &f64| (1.0 - smoothing) * no(*x) + smoothing * yes(*x);
             let others_sum: f64 = others.iter().map(one).sum();
-            (-sigmoid(own + offset).powf(beta).ln() + others_sum) / (1 + others.len()) as f64
+            let own = (beta - smoothing) * yes(own) + smoothing * no(own);
+            (own + others_sum) / (1 + others.len()) as f64
+        }
+        Goal::Bpr => {
+            let each = others.iter().map(|x| -sigmoid(own - x).ln());
+            each.sum::<f64>() / others.len() as f64
+        }
+        Goal::Ccl {
+            margin,
+            negative_weight,
+        } => {
+            let close = others.iter().map(|x| (x - f64::from(margin)).max(0.0));
+            1.0 - own + f64::from(negative_weight) * close.sum::<f64>() / others.len() as f64
         }
     }
 }
 
 #[test]
 fn sampled_negatives() {
-    let softmax = Goal::Softmax;
+    let softmax = Goal::Softmax { smoothing: 0.0 };
+    let bce = |positive, offset, smoothing| Goal::Bce {
+        positive,
+        offset,
+        smoothing,
+    };
     let goals = [
         softmax,
-        Goal::Bce {
-            positive: 1.0,
-            offset: 0.0,
-        },
-        Goal::Bce {
-            positive: 0.3,
-            offset: -1.5,
+        Goal::Softmax { smoothing: 0.2 },
+        bce(1.0, 0.0, 0.0),
+        bce(0.3, -1.5, 0.0),
+        bce(1.0, -1.5, 0.2),
+        Goal::Bpr,
+        Goal::Ccl {
+            margin: 0.4,
+            negative_weight: 7.0,
         },
     ];
     for goal in goals {
@@ -169,7 +197,7 @@ fn sampled_negatives() {
             let draws = if shared { count } else { count * ROWS };
             let negatives: Vec<u32> = (0..draws as u32).map(|n| n * n * 11 % 50).collect();
             let log: Vec<f32> = (0..50).map(|i| i as f32 * 0.02 - 0.5).collect();
-            let log_expected = (goal == softmax).then_some(&log[..]);
+            let log_expected = matches!(goal, Goal::Softmax { .. }).then_some(&log[..]);
             let formula = |case: &Case| {
                 let row = |(row, target): (usize, &u32)| {
                     let own = if shared { 0 } else { row * count };
@@ -200,4 +228,29 @@ fn sampled_negatives() {
             });
         }
     }
+}
+
+#[test]
+fn rows_are_forgotten_and_come_back_as_zero() {
+    let ones = [Lane([1.0; WIDTH]); 2];
+    let mut gradients = RowGradients::new(50, 2);
+    for generation in 0..3 {
+        gradients.add(40, &ones);
+        gradients.add(7 + generation, &ones);
+        gradients.add(40, &ones);
+        assert_eq!(gradients.rows(), [40, 7 + generation]);
+        assert_eq!(gradients.at(0), [Lane([2.0; WIDTH]); 2]);
+        assert_eq!(gradients.at(1), ones);
+        gradients.clear();
+        assert!(gradients.rows().is_empty());
+    }
+    gradients.generation = u32::MAX;
+    gradients.clear();
+    assert_eq!(gradients.row_mut(40), [Lane::ZERO; 2]);
+    gradients.clear();
+    gradients.first_rows_mut(3)[2 * 2..].copy_from_slice(&ones);
+    gradients.add(2, &ones);
+    gradients.add(9, &ones);
+    assert_eq!(gradients.rows(), [0, 1, 2, 9]);
+    assert_eq!(gradients.at(2), [Lane([2.0; WIDTH]); 2]);
 }

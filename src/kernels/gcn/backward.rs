@@ -5,7 +5,7 @@ use crate::kernels::mf::SharedSide;
 use crate::kernels::propagate::{Finish, Graph, Source, pass};
 use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, flat_mut};
 use crate::kernels::table::{SharedRows, Table};
-use crate::kernels::update::Hyper;
+use crate::kernels::update::{Hyper, clip_scale, sum_of_squares};
 use rayon::prelude::*;
 
 /// Rows that a thread takes at a time where no neighbors are added.
@@ -193,15 +193,9 @@ impl Finish for Kept<'_> {
 /// Scales gradients by `min(1, limit / norm)`; the order of the sum does not
 /// depend on threads.
 fn clip(gradients: &mut [Lane], limit: f32) {
-    let parts: Vec<f64> = gradients
-        .par_chunks(CHUNK)
-        .map(|lanes| {
-            let numbers = lanes.iter().flat_map(|lane| lane.0);
-            numbers.map(|g| f64::from(g) * f64::from(g)).sum()
-        })
-        .collect();
-    let norm = parts.iter().sum::<f64>().sqrt();
-    let scale = (f64::from(limit) / (norm + 1e-12)).min(1.0) as f32;
+    let parts = gradients.par_chunks(CHUNK).map(sum_of_squares);
+    let squares = parts.collect::<Vec<f64>>().into_iter().sum();
+    let scale = clip_scale(squares, f64::from(limit));
     gradients.par_chunks_mut(CHUNK).for_each(|lanes| {
         flat_mut(lanes).iter_mut().for_each(|g| *g *= scale);
     });

@@ -11,7 +11,8 @@ const USERS: usize = 11;
 const ITEMS: usize = 9;
 const NODES: usize = USERS + ITEMS;
 
-/// A user and an item without interactions are among them.
+/// A user and an item without interactions are among them, and none of those
+/// that the batch contrasts: always the same.
 fn log() -> Interactions {
     let mut rng = Seed(21).stream("test");
     let mut log = Interactions {
@@ -262,7 +263,7 @@ fn losses_and_gradients_are_those_of_the_formulas() {
         (cosine(settings(3, false, Some(Views::Layer(2)))), ccl),
     ];
     let cases = cases.map(|settings| (settings, Goal::Bpr));
-    let mut rng = Seed(6).stream("test");
+    let mut rng = Seed::fresh().stream("test");
     for (settings, goal) in cases.into_iter().chain(cosines) {
         let weights: Vec<f32> = (0..NODES * 19).map(|_| 0.5 * rng.normal()).collect();
         let (loss, gradient) = step(settings, goal, &weights);
@@ -281,7 +282,7 @@ fn losses_and_gradients_are_those_of_the_formulas() {
             };
             let exact = (nudged(1e-6) - nudged(-1e-6)) / 2e-6;
             assert!(
-                (slope - exact).abs() < 2e-6,
+                (slope - exact).abs() < 5e-6 * (1.0 + exact.abs()),
                 "{settings:?} at {at}: {slope} {exact}"
             );
         }
@@ -290,7 +291,7 @@ fn losses_and_gradients_are_those_of_the_formulas() {
 
 #[test]
 fn gradients_are_clipped_to_their_norm() {
-    let mut rng = Seed(9).stream("test");
+    let mut rng = Seed::fresh().stream("test");
     let weights: Vec<f32> = (0..NODES * 19).map(|_| 0.5 * rng.normal()).collect();
     let plain = settings(2, true, None);
     let (_, free) = step(plain, Goal::Bpr, &weights);
@@ -318,7 +319,7 @@ fn gradients_are_clipped_to_their_norm() {
 fn served_vectors_are_the_means_and_what_new_nodes_would_have() {
     let log = log();
     let graph = Graph::new(&log).unwrap();
-    let mut rng = Seed(2).stream("test");
+    let mut rng = Seed::fresh().stream("test");
     let weights: Vec<f32> = (0..NODES * 19).map(|_| rng.normal()).collect();
     let x: Vec<Vec<f64>> = weights
         .chunks(19)

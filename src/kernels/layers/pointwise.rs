@@ -154,6 +154,9 @@ struct Sum(Var, Var);
 
 struct Times(Var, Var);
 
+/// A constant in place of the second summand.
+struct Moved(Var);
+
 /// A constant in place of the second factor.
 struct Masked {
     x: Var,
@@ -184,6 +187,19 @@ impl Graph<'_> {
         self.push(value, self.width(x), Masked { x, factors })
     }
 
+    /// In training, plus normal noise of this deviation. It takes a number
+    /// among the uses of dropout.
+    pub fn noise(&mut self, x: Var, deviation: f32) -> Var {
+        let Some(from) = self.dropout.filter(|_| deviation > 0.0) else {
+            return x;
+        };
+        let mut value = self.value(x).to_vec();
+        let noise = from.normals(self.sites, 0..value.len(), deviation);
+        self.sites += 1;
+        add(&mut value, &noise);
+        self.push(value, self.width(x), Moved(x))
+    }
+
     /// The factors of the next use of dropout; `None` where nothing is
     /// dropped.
     pub(super) fn factors(&mut self, len: usize, rate: f32) -> Option<Vec<Lane>> {
@@ -197,7 +213,25 @@ impl Graph<'_> {
 /// Lanes that are drawn at a time.
 const DRAWN: usize = 4;
 
+/// Blocks of the stream that the normals of a lane take: four words each, of
+/// which a normal takes two.
+const NORMAL_BLOCKS: usize = WIDTH / 2;
+
 impl DropoutStream<'_> {
+    /// The first block of a use: 2^24 blocks hold 2^26 numbers, or 2^25
+    /// normals.
+    fn first(&self, site: u64) -> u64 {
+        (self.graph << 20 | site) << 24
+    }
+
+    /// Some of the normals of a use, of this deviation.
+    pub fn normals(&self, site: u64, lanes: Range<usize>, deviation: f32) -> Vec<Lane> {
+        let from = self.first(site) + (lanes.start * NORMAL_BLOCKS) as u64;
+        let mut stream = self.stream.at(from);
+        let lane = |_| Lane(std::array::from_fn(|_| deviation * stream.normal()));
+        lanes.map(lane).collect()
+    }
+
     /// Some of the factors of a use of dropout: zero with probability `rate`,
     /// or one over what is kept.
     pub fn factors(&self, site: u64, lanes: Range<usize>, rate: f32) -> Vec<Lane> {
@@ -205,8 +239,7 @@ impl DropoutStream<'_> {
         let mut factors = vec![Lane::ZERO; lanes.end - from * DRAWN];
         simd::run(Draw {
             stream: self.stream,
-            // 2^24 blocks a use hold 2^26 numbers.
-            first: ((self.graph << 20 | site) << 24) + (from * BLOCKS) as u64,
+            first: self.first(site) + (from * BLOCKS) as u64,
             limit: (f64::from(rate) * 2f64.powi(32)) as u32,
             keep: 1.0 / (1.0 - rate),
             factors: &mut factors,
@@ -244,6 +277,13 @@ impl Op for Times {
         let (graph, above) = (back.graph, back.above);
         add_product(back.rows(self.0), above, graph.value(self.1));
         add_product(back.rows(self.1), above, graph.value(self.0));
+    }
+}
+
+impl Op for Moved {
+    fn backward(&self, back: &mut Back<'_, '_>) {
+        let above = back.above;
+        add(back.rows(self.0), above);
     }
 }
 

@@ -11,7 +11,7 @@ const BOUNDS: [usize; 4] = [0, 1, 6, 43];
 const ROWS: usize = 43;
 
 fn random(len: usize, name: &str, deviation: f32) -> Vec<Lane> {
-    let mut rng = Seed(5).stream(name);
+    let mut rng = Seed::fresh().stream(name);
     let lane = |_| Lane(std::array::from_fn(|_| deviation * rng.normal()));
     (0..len).map(lane).collect()
 }
@@ -54,7 +54,7 @@ fn check(name: &str, layout: Layout, width: usize, layer: Layer<'_>) {
     let near = |finite: f64, exact: f32, what: &str| {
         let exact = f64::from(exact);
         assert!(
-            (finite - exact).abs() < 0.02 * (1.0 + exact.abs()),
+            (finite - exact).abs() < 0.03 * (1.0 + exact.abs()),
             "{name} by {what}: {finite} {exact}"
         );
     };
@@ -211,7 +211,7 @@ fn attention_is_its_formula() {
                         let parts = (bounds[0]..end).zip(&scores);
                         let exact: f64 = parts.map(|(key, s)| s / sum * at(v, key, c)).sum();
                         let value = at(flat(graph.value(y)), row, c);
-                        assert!((value - exact).abs() < 1e-5, "{value} {exact}");
+                        assert!((value - exact).abs() < 2e-5, "{value} {exact}");
                     }
                 }
             }
@@ -292,4 +292,39 @@ fn dropout_keeps_its_share() {
     assert!((mean - 1.0).abs() < 0.01, "{mean}");
     let dropped = flat(graph.value(y)).iter().filter(|v| **v == 0.0).count();
     assert!((dropped as f64 / 64_000.0 - 0.25).abs() < 0.01, "{dropped}");
+}
+
+/// Noise has its deviation, is another one in each use and goes back as it
+/// came.
+#[test]
+fn noise_keeps_its_deviation() {
+    let weights = Weights::default();
+    let stream = Seed(1).stream("dropout");
+    let from = DropoutStream {
+        stream: &stream,
+        graph: 3,
+    };
+    let bounds = [0, 4000];
+    let mut graph = Graph::new(&weights, &bounds, Some(from));
+    let x = graph.input(vec![Lane([1.0; WIDTH]); 4000], 1);
+    let y = graph.noise(x, 0.3);
+    let z = graph.noise(y, 0.3);
+    let moved = |a: Var, b: Var| {
+        let pairs = flat(graph.value(a)).iter().zip(flat(graph.value(b)));
+        pairs.map(|(a, b)| f64::from(b - a)).collect::<Vec<_>>()
+    };
+    let (first, second) = (moved(x, y), moved(y, z));
+    let mean = |a: &[f64], b: &[f64]| {
+        let products = a.iter().zip(b).map(|(a, b)| a * b);
+        products.sum::<f64>() / 64_000.0
+    };
+    assert!((mean(&first, &first) - 0.09).abs() < 0.003);
+    assert!(mean(&first, &second).abs() < 0.003, "both draws are one");
+    // A part is drawn as it is in the whole.
+    let part = from.normals(1, 17..20, 0.3);
+    let whole = from.normals(1, 0..20, 0.3);
+    assert_eq!(part, whole[17..]);
+    let above = random(4000, "above", 1.0);
+    let back = graph.backward(z, above.clone(), x, &mut []);
+    assert_eq!(back, above);
 }

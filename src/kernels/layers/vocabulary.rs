@@ -31,6 +31,9 @@ pub trait Layers {
     /// others times `1 / (1 - rate)` (Srivastava et al., JMLR 2014).
     fn dropout(&mut self, x: Var, rate: f32) -> Var;
 
+    /// In training, `x` plus normal noise of this deviation.
+    fn noise(&mut self, x: Var, deviation: f32) -> Var;
+
     /// Each place's weighted sum of the values of its sequence, from queries,
     /// keys and values.
     fn attention(&mut self, qkv: [Var; 3], attend: Attend) -> Var;
@@ -75,6 +78,10 @@ impl Layers for Graph<'_> {
 
     fn dropout(&mut self, x: Var, rate: f32) -> Var {
         Graph::dropout(self, x, rate)
+    }
+
+    fn noise(&mut self, x: Var, deviation: f32) -> Var {
+        Graph::noise(self, x, deviation)
     }
 
     fn attention(&mut self, qkv: [Var; 3], attend: Attend) -> Var {

@@ -4,7 +4,7 @@ use super::passes::{CHUNK, ItemGradients, Space, Step, sum, update};
 use super::{Batch, Side};
 use crate::kernels::simd::{self, Isa, Job, Lane, flat_mut};
 use crate::kernels::table::Table;
-use crate::kernels::update::Hyper;
+use crate::kernels::update::{Hyper, clip_scale, sum_of_squares};
 use rayon::prelude::*;
 
 /// Pass 2 to a buffer.
@@ -66,9 +66,8 @@ pub fn clipped_updates(
                 buffer,
             });
         });
-    let norm =
-        (square(&space.users, &mut space.norms) + square(&space.items, &mut space.norms)).sqrt();
-    let scale = (f64::from(step.settings.gradient_clip) / (norm + 1e-12)).min(1.0) as f32;
+    let squares = square(&space.users, &mut space.norms) + square(&space.items, &mut space.norms);
+    let scale = clip_scale(squares, f64::from(step.settings.gradient_clip));
     for gradients in [&mut space.users, &mut space.items] {
         flat_mut(gradients).iter_mut().for_each(|g| *g *= scale);
     }
@@ -82,12 +81,6 @@ fn square(gradients: &[Lane], norms: &mut Vec<f64>) -> f64 {
     norms.clear();
     norms.resize(gradients.len().div_ceil(CHUNK), 0.0);
     let chunks = norms.par_iter_mut().zip(gradients.par_chunks(CHUNK));
-    chunks.for_each(|(norm, lanes)| {
-        *norm = lanes
-            .iter()
-            .flat_map(|lane| lane.0)
-            .map(|g| f64::from(g) * f64::from(g))
-            .sum();
-    });
+    chunks.for_each(|(norm, lanes)| *norm = sum_of_squares(lanes));
     sum(norms)
 }

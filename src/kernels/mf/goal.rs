@@ -198,7 +198,7 @@ mod tests {
             (ccl, 7),
         ];
         let device = Device::flex().autodiff();
-        let mut rng = Seed(9).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         for (goal, width) in goals {
             for spread in [0.3, 3.0, 30.0] {
                 let mut scores: Vec<f32> = (0..width).map(|_| spread * rng.normal()).collect();
@@ -211,7 +211,8 @@ mod tests {
                 let divisor = goal.divisor(1, width);
                 let value = goal.derive(&mut scores, 0.7, 1.0 / divisor) / divisor;
                 let expected = host(loss.inner()).unwrap()[0];
-                let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * (1.0 + b.abs());
+                // Scores of 30 over a temperature of .3 are rounded by 6e-6.
+                let near = |a: f32, b: f32| (a - b).abs() < 1e-4 * (1.0 + b.abs());
                 assert!(near(value, expected), "{goal:?}: {value} {expected}");
                 for (a, b) in scores.iter().zip(&plain) {
                     assert!(near(*a, *b), "{goal:?}: {scores:?} {plain:?}");
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn examples_together_are_examples_one_by_one() {
-        let mut rng = Seed(10).stream("test");
+        let mut rng = Seed::fresh().stream("test");
         for (goal, width) in [(Goal::Bpr, 2), (Goal::Bpr, 3), (Goal::Mse, 1)] {
             for examples in [PAIRS, 3] {
                 let scores: Vec<f32> = (0..examples * width).map(|_| rng.normal()).collect();

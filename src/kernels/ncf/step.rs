@@ -6,7 +6,7 @@ use crate::kernels::groups::{Grouper, Groups};
 use crate::kernels::mf::{SharedSide, Side};
 use crate::kernels::simd::{self, Isa, Job, Lane, add_scaled, flat_mut};
 use crate::kernels::table::SharedRows;
-use crate::kernels::update::{Hyper, update_row};
+use crate::kernels::update::{Hyper, clip_scale, sum_of_squares, update_row};
 use crate::seed::Rng;
 use rayon::prelude::*;
 
@@ -88,11 +88,8 @@ pub fn step(ncf: &mut Ncf, batch: Batch<'_>, dropout: &Rng, hyper: &Hyper) -> f6
     let dense = &mut space.dense[..ncf.layout.len];
     let mut squares = gather(&space.by_user, &mut space.users, per_row);
     squares += gather(&space.by_item, &mut space.items, per_row);
-    squares += square(dense);
-    let scale = match f64::from(settings.gradient_clip) {
-        0.0 => 1.0,
-        limit => (limit / (squares.sqrt() + 1e-12)).min(1.0) as f32,
-    };
+    squares += sum_of_squares(dense);
+    let scale = clip_scale(squares, f64::from(settings.gradient_clip));
     update_rows(
         &space.by_user,
         &mut space.users,
@@ -261,11 +258,6 @@ impl Job for Gather<'_> {
         }
         squares
     }
-}
-
-fn square(lanes: &[Lane]) -> f64 {
-    let squares = lanes.iter().flat_map(|lane| lane.0);
-    squares.map(|g| f64::from(g) * f64::from(g)).sum()
 }
 
 /// Updates each row by its gradient times a factor.

@@ -181,8 +181,8 @@ mod kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gpu::adapter;
     use crate::kernels::layers::Ages;
-    use crate::kernels::padded::adapter;
     use crate::params::host;
 
     const LENGTH: usize = 9;

@@ -230,8 +230,8 @@ mod kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gpu::adapter;
     use crate::kernels::layers::DropoutStream;
-    use crate::kernels::padded::adapter;
     use crate::kernels::simd::flat;
     use crate::params::host;
     use crate::seed::Seed;

@@ -32,9 +32,9 @@ const CHUNK_ROWS: usize = 1 << 10;
 /// Users and items as the nodes of one graph.
 ///
 /// A node is a user by its index, or an item by its index after all users.
-/// Tables of the CPU's kernels have their rows in an order of the graph's own,
-/// in which nodes with neighbors in common are near each other: first those of
-/// the users, then those of the items.
+/// Tables of the CPU's kernels have their rows in an order of the graph's own:
+/// first the users, then the items, of each the ones with the most neighbors
+/// first, so that the rows that are read most often lie together.
 #[derive(Clone, Debug)]
 pub struct Graph {
     num_users: usize,

@@ -1,6 +1,6 @@
 //! The row kernels as loops over slices; a row is one thread's.
 
-use super::{RowOps, Step};
+use super::{Grouping, RowOps, Step};
 use crate::kernels::simd::{self, Isa, Job};
 use crate::kernels::update::update_row;
 use burn::backend::Flex;
@@ -17,8 +17,10 @@ impl RowOps for Flex {
     fn sum_segments(
         grads: FloatTensor<Self>,
         segments: IntTensor<Self>,
-        rows: usize,
+        of: Grouping,
     ) -> FloatTensor<Self> {
+        assert!(!of.chained, "only GPUs find rows by themselves");
+        let rows = of.rows;
         let (grads, segments) = (grads.to_contiguous(), segments.to_contiguous());
         let columns = grads.layout().shape()[1];
         let mut sums = FloatTensor::<Self>::zeros(Shape::new([rows, columns]), DType::F32);
@@ -34,6 +36,23 @@ impl RowOps for Flex {
             });
         });
         sums
+    }
+
+    fn put_segments(
+        mut table: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        of: Grouping,
+    ) -> FloatTensor<Self> {
+        let sums = Self::sum_segments(grads, segments.clone(), of);
+        let (sums, segments) = (sums.to_contiguous(), segments.to_contiguous());
+        let columns = sums.layout().shape()[1];
+        let to = table.storage_mut::<f32>();
+        let rows = floats(&sums).chunks_exact(columns).zip(ints(&segments));
+        for (sum, &row) in rows {
+            to[row as usize * columns..][..columns].copy_from_slice(sum);
+        }
+        table
     }
 
     fn update_with_one_state(
@@ -71,14 +90,14 @@ fn update<const N: usize>(
     step: Step,
 ) {
     let (grads, segments) = (grads.to_contiguous(), segments.to_contiguous());
-    let packed = Packed::new(ints(&segments), step.rows);
+    let packed = Packed::new(ints(&segments), step.of.rows);
     let columns = grads.layout().shape()[1];
     let tables = tensors.map(|tensor| Table::new(tensor, columns));
-    (0..step.rows.div_ceil(CHUNK))
+    (0..step.of.rows.div_ceil(CHUNK))
         .into_par_iter()
         .for_each(|chunk| {
             simd::run(Update {
-                rows: chunk * CHUNK..((chunk + 1) * CHUNK).min(step.rows),
+                rows: chunk * CHUNK..((chunk + 1) * CHUNK).min(step.of.rows),
                 packed,
                 grads: floats(&grads),
                 tables: &tables,

@@ -1,21 +1,80 @@
 //! The row kernels for GPUs: a unit for each column of each touched row.
 
-use super::{RowOps, Step};
+use super::{Grouping, RowOps, Step};
 use crate::kernels::gpu::{Formula, NumbersLaunch, cubes, empty_beside, own};
-use burn::backend::TensorMetadata;
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::tensor::Shape;
+use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+/// See [`super::Chains`]: the heads, all zero again, and what
+/// [`super::Grouping`] says of the occurrences.
+pub fn chain(heads: Tensor<1, Int>, ids: Tensor<1, Int>) -> (Tensor<1, Int>, Tensor<1, Int>) {
+    let (heads, links) = Dispatch::chain_rows(heads.into_dispatch(), ids.into_dispatch());
+    (Tensor::from_dispatch(heads), Tensor::from_dispatch(links))
+}
+
+/// The heads as they are, and three numbers for each occurrence.
+fn chained(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let links = TensorSpec::new(Shape::new([3 * ids.shape[0]]), DType::I32);
+    (heads.clone(), links)
+}
+
+#[backend_extension(Cube, Fusion)]
+trait ChainOps: Backend {
+    #[fusion(meta = |heads, ids| chained(heads, ids))]
+    fn chain_rows(
+        heads: IntTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (IntTensor<Self>, IntTensor<Self>);
+}
+
+impl ChainOps for CubeBackend {
+    fn chain_rows(
+        heads: IntTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        let (heads, ids) = (own(heads), into_contiguous(ids));
+        let rows = ids.shape()[0];
+        let links = empty_beside(&ids, Shape::new([3 * rows]), ids.dtype);
+        let client = ids.client.clone();
+        let (count, dim) = cubes(&client, rows);
+        // SAFETY: the kernels check their own bounds; ids are rows of the
+        // table that the heads are of.
+        unsafe {
+            kernel::link::launch_unchecked(
+                &client,
+                count.clone(),
+                dim,
+                heads.clone().into_buffer_arg(),
+                ids.into_buffer_arg(),
+                links.clone().into_buffer_arg(),
+                rows as u32,
+            );
+            kernel::seal::launch_unchecked(
+                &client,
+                count,
+                dim,
+                heads.clone().into_buffer_arg(),
+                links.clone().into_buffer_arg(),
+                rows as u32,
+            );
+        }
+        (heads, links)
+    }
+}
+
 impl RowOps for CubeBackend {
     fn sum_segments(
         grads: FloatTensor<Self>,
         segments: IntTensor<Self>,
-        rows: usize,
+        of: Grouping,
     ) -> FloatTensor<Self> {
+        let rows = of.rows;
         let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
         let columns = grads.shape()[1];
         let sums = empty_beside(&grads, Shape::new([rows, columns]), grads.dtype);
@@ -33,9 +92,39 @@ impl RowOps for CubeBackend {
                 sums.clone().into_buffer_arg(),
                 rows as u32,
                 columns as u32,
+                of.chained,
             );
         }
         sums
+    }
+
+    fn put_segments(
+        table: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        segments: IntTensor<Self>,
+        of: Grouping,
+    ) -> FloatTensor<Self> {
+        let rows = of.rows;
+        let table = own(table);
+        let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
+        let columns = grads.shape()[1];
+        let client = grads.client.clone();
+        let (count, dim) = cubes(&client, rows * columns);
+        // SAFETY: as above.
+        unsafe {
+            kernel::put_rows::launch_unchecked(
+                &client,
+                count,
+                dim,
+                grads.into_buffer_arg(),
+                segments.into_buffer_arg(),
+                table.clone().into_buffer_arg(),
+                rows as u32,
+                columns as u32,
+                of.chained,
+            );
+        }
+        table
     }
 
     fn update_with_one_state(
@@ -74,7 +163,7 @@ fn launch(
     let (grads, segments) = (into_contiguous(grads), into_contiguous(segments));
     let client = grads.client.clone();
     let columns = grads.shape()[1];
-    let (count, dim) = cubes(&client, step.rows * columns);
+    let (count, dim) = cubes(&client, step.of.rows * columns);
     let second = match second {
         Some(second) => second.clone().into_buffer_arg(),
         // SAFETY: four bytes hold the one number that nobody reads.
@@ -92,10 +181,11 @@ fn launch(
             grads.into_buffer_arg(),
             segments.into_buffer_arg(),
             NumbersLaunch::of(&step.hyper),
-            step.rows as u32,
+            step.of.rows as u32,
             columns as u32,
             Formula::of(&step.hyper),
             step.summed,
+            step.of.chained,
         );
     }
 }
@@ -103,6 +193,17 @@ fn launch(
 mod kernel {
     use crate::kernels::gpu::{Formula, Numbers, update_number};
     use cubecl::prelude::*;
+
+    /// Whether a unit's row is its own: of the occurrences of a row, only the
+    /// one that holds its chain takes care of it.
+    #[cube]
+    fn is_own(segments: &[i32], row: usize, rows: usize, #[comptime] chained: bool) -> bool {
+        let mut own = true;
+        if chained.comptime() {
+            own = segments[2 * rows + row] != 0i32;
+        }
+        own
+    }
 
     /// The gradient of a row in one column.
     #[cube]
@@ -113,30 +214,131 @@ mod kernel {
         column: usize,
         rows: usize,
         columns: usize,
+        #[comptime] chained: bool,
     ) -> f32 {
-        let from = segments[rows + row] as usize;
-        let to = segments[rows + row + 1] as usize;
-        let order = 2 * rows + 1;
         let mut sum = 0.0f32;
-        for k in from..to {
-            sum += grads[segments[order + k] as usize * columns + column];
+        if chained.comptime() {
+            sum = of_chain(grads, segments, row, column, rows, columns);
+        } else {
+            let from = segments[rows + row] as usize;
+            let to = segments[rows + row + 1] as usize;
+            let order = 2 * rows + 1;
+            for k in from..to {
+                sum += grads[segments[order + k] as usize * columns + column];
+            }
         }
         sum
     }
 
+    /// A chain is in the order in which its occurrences came, which differs
+    /// from run to run. Two numbers have one sum. More are added up as
+    /// integers, in units of a fraction of the largest, which no order can
+    /// change.
+    #[cube]
+    fn of_chain(
+        grads: &[f32],
+        links: &[i32],
+        row: usize,
+        column: usize,
+        rows: usize,
+        columns: usize,
+    ) -> f32 {
+        let head = links[2 * rows + row];
+        let mut link = head;
+        let mut count = 0.0f32;
+        let mut sum = 0.0f32;
+        let mut largest = 0.0f32;
+        while link != 0i32 {
+            let place = link as usize - 1;
+            let part = grads[place * columns + column];
+            sum += part;
+            largest = largest.max(part.abs());
+            count += 1.0;
+            link = links[rows + place];
+        }
+        if count > 2.5 {
+            sum = 0.0;
+            if largest > 1e-30 {
+                let units = 1_073_741_824.0 / count;
+                let mut whole = 0i32;
+                link = head;
+                while link != 0i32 {
+                    let place = link as usize - 1;
+                    let part = grads[place * columns + column];
+                    whole += i32::cast_from((part / largest * units).round());
+                    link = links[rows + place];
+                }
+                sum = f32::cast_from(whole) / units * largest;
+            }
+        }
+        sum
+    }
+
+    /// Links each occurrence to one that came before it.
     #[cube(launch_unchecked)]
-    pub fn sum_rows(grads: &[f32], segments: &[i32], sums: &mut [f32], rows: u32, columns: u32) {
+    pub fn link(heads: &[Atomic<u32>], ids: &[i32], links: &mut [u32], rows: u32) {
+        let place = ABSOLUTE_POS;
+        let rows = rows as usize;
+        if place < rows {
+            let id = ids[place] as u32;
+            links[place] = id;
+            links[rows + place] = heads[id as usize].exchange(place as u32 + 1);
+        }
+    }
+
+    /// The last of a chain, which came first, takes its head over.
+    #[cube(launch_unchecked)]
+    pub fn seal(heads: &[Atomic<u32>], links: &mut [u32], rows: u32) {
+        let place = ABSOLUTE_POS;
+        let rows = rows as usize;
+        if place < rows {
+            let mut first = 0u32;
+            if links[rows + place] == 0u32 {
+                let head = &heads[links[place] as usize];
+                first = head.exchange(0u32);
+            }
+            links[2 * rows + place] = first;
+        }
+    }
+
+    #[cube(launch_unchecked)]
+    pub fn sum_rows(
+        grads: &[f32],
+        segments: &[i32],
+        sums: &mut [f32],
+        rows: u32,
+        columns: u32,
+        #[comptime] chained: bool,
+    ) {
         let unit = ABSOLUTE_POS;
         let (rows, columns) = (rows as usize, columns as usize);
         if unit < rows * columns {
-            sums[unit] = add_up(
-                grads,
-                segments,
-                unit / columns,
-                unit % columns,
-                rows,
-                columns,
-            );
+            let (row, column) = (unit / columns, unit % columns);
+            let mut sum = 0.0f32;
+            if is_own(segments, row, rows, chained) {
+                sum = add_up(grads, segments, row, column, rows, columns, chained);
+            }
+            sums[unit] = sum;
+        }
+    }
+
+    #[cube(launch_unchecked)]
+    pub fn put_rows(
+        grads: &[f32],
+        segments: &[i32],
+        table: &mut [f32],
+        rows: u32,
+        columns: u32,
+        #[comptime] chained: bool,
+    ) {
+        let unit = ABSOLUTE_POS;
+        let (rows, columns) = (rows as usize, columns as usize);
+        if unit < rows * columns {
+            let (row, column) = (unit / columns, unit % columns);
+            if is_own(segments, row, rows, chained) {
+                let at = segments[row] as usize * columns + column;
+                table[at] = add_up(grads, segments, row, column, rows, columns, chained);
+            }
         }
     }
 
@@ -152,19 +354,21 @@ mod kernel {
         columns: u32,
         #[comptime] formula: Formula,
         #[comptime] summed: bool,
+        #[comptime] chained: bool,
     ) {
         let unit = ABSOLUTE_POS;
         let (rows, columns) = (rows as usize, columns as usize);
         if unit < rows * columns {
-            let row = unit / columns;
-            let column = unit % columns;
-            let gradient = if summed.comptime() {
-                grads[unit]
-            } else {
-                add_up(grads, segments, row, column, rows, columns)
-            };
-            let at = segments[row] as usize * columns + column;
-            update_number(table, first, second, at, gradient, &numbers, formula);
+            let (row, column) = (unit / columns, unit % columns);
+            if is_own(segments, row, rows, chained) {
+                let gradient = if summed.comptime() {
+                    grads[unit]
+                } else {
+                    add_up(grads, segments, row, column, rows, columns, chained)
+                };
+                let at = segments[row] as usize * columns + column;
+                update_number(table, first, second, at, gradient, &numbers, formula);
+            }
         }
     }
 }

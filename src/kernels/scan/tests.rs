@@ -3,7 +3,7 @@ use crate::seed::Seed;
 use simd::Portable;
 
 fn random(n: usize, name: &str) -> Vec<f32> {
-    let mut rng = Seed(5).stream(name);
+    let mut rng = Seed::fresh().stream(name);
     (0..n).map(|_| rng.normal()).collect()
 }
 
@@ -96,8 +96,9 @@ fn bounds_lose_no_item() {
         let bounded = best(&panels);
         let plain = best(&panels.plain(&catalog));
         for (a, b) in bounded.iter().flatten().zip(plain.iter().flatten()) {
-            assert_eq!(a.1, b.1);
-            assert!((a.0 - b.0).abs() < 1e-4, "{a:?} {b:?}");
+            // Where two scores round to one, either may come first.
+            let apart = (a.0 - b.0).abs();
+            assert!(apart < if a.1 == b.1 { 1e-4 } else { 1e-5 }, "{a:?} {b:?}");
         }
     }
 }

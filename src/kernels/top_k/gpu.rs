@@ -170,9 +170,9 @@ mod kernel {
         key
     }
 
-    /// What of the selection all units of a cube share.
-    ///
-    /// Places of `state`.
+    /// Places of `state`, what all units of a cube share of the selection: how
+    /// many of the best are still to be told apart, and the digits that their
+    /// keys begin with.
     const LEFT: usize = 0;
     const PREFIX: usize = 1;
 

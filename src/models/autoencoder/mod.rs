@@ -82,10 +82,9 @@ impl<S: Spec> ModelSpec for S {
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let floats = self.num_weights(work.train.num_items) as u64;
         let batch = (work.training.batch_size as u64).min(work.users());
-        // Scores of a batch, their softmax, targets, and what autodiff keeps
-        // of each; and the gradients of the weights, twice while they are
-        // added to.
-        let step = 8 * 4 * batch * work.items() + 2 * 4 * floats;
+        // Scores of a batch, their softmax, and what autodiff keeps of each;
+        // and the gradients of the weights, twice while they are added to.
+        let step = 7 * 4 * batch * work.items() + 2 * 4 * floats;
         let mut footprint = work.trained(floats, step, SMALLER);
         footprint.fitting += 12 * work.pairs();
         footprint
@@ -206,14 +205,15 @@ pub fn first_layer(
 /// its users (Liang et al., WWW 2018, eq. 2).
 pub fn negative_log_likelihood(logits: Tensor<2>, batch: &Batch) -> Tensor<1> {
     let users = logits.dims()[0] as f64;
-    let likelihoods = activation::log_softmax(logits, 1) * batch.targets.clone();
-    likelihoods.sum() / -users
+    let likelihoods = activation::log_softmax(logits, 1);
+    let of_items = likelihoods.gather(1, batch.positives.clone()) * batch.present.clone();
+    of_items.sum() / -users
 }
 
 /// `epsilon exp(log_variance / 2) + mean`, with the batch's standard normal
 /// epsilon.
 pub fn sample(mean: Tensor<2>, log_variance: Tensor<2>, tape: &Tape, batch: &Batch) -> Tensor<2> {
-    let noise = tape.floats(batch.noise(mean.dims()), mean.dims());
+    let noise = tape.normals(&batch.noise, mean.dims());
     mean + (log_variance * 0.5).exp() * noise
 }
 

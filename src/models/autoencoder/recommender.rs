@@ -3,12 +3,12 @@
 use super::Network;
 use super::task::scales;
 use crate::device::{Family, family};
-use crate::kernels::top_k::{List, Masks, top_k};
+use crate::kernels::top_k::{List, Masks, top_k_in_tiles};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::params::host;
 use crate::tape::{Bags, Tape};
 use crate::tensors::NamedTensors;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 
 /// Scores of a tile of queries and items.
@@ -95,12 +95,7 @@ impl Recommender for Autoencoder {
 
     fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
         let height = self.tile_height();
-        let mut lists = Vec::with_capacity(queries.len());
-        for (queries, masked) in queries.chunks(height).zip(masks.masked.chunks(height)) {
-            let picked = top_k(self.logits(queries)?, Masks { masked, ..masks }, k)?;
-            lists.extend(picked.context("this device does not rank lists of this length")?);
-        }
-        Ok(lists)
+        top_k_in_tiles(queries, height, masks, k, |queries| self.logits(queries))
     }
 
     fn weights(&self) -> Result<NamedTensors> {

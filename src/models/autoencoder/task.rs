@@ -10,7 +10,7 @@ use crate::seed::{Permutation, Rng, Seed};
 use crate::tape::{Bags, Tape};
 use crate::training::Trainable;
 use anyhow::Result;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use std::ops::Range;
 
 /// The users that have items, each with its distinct ones, in an order of
@@ -60,20 +60,15 @@ pub struct Batch {
     pub scales: Tensor<2>,
     /// The same with what dropout's survivors are scaled up by.
     pub corrupted_scales: Tensor<2>,
-    /// `[users, items]`: 1 where a user has an item.
-    pub targets: Tensor<2>,
+    /// `[users, longest history]`: the items of each user, and after them any.
+    pub positives: Tensor<2, Int>,
+    /// The same shape: 1 where there is an item, 0 after them.
+    pub present: Tensor<2>,
     /// Steps before this one in the whole training.
     pub step: u64,
     pub epoch: usize,
-    noise: Rng,
-}
-
-impl Batch {
-    /// Standard normal numbers of this batch, row-major.
-    pub fn noise(&self, shape: [usize; 2]) -> Vec<f32> {
-        let mut stream = self.noise.clone();
-        (0..shape[0] * shape[1]).map(|_| stream.normal()).collect()
-    }
+    /// Of this batch alone.
+    pub noise: Rng,
 }
 
 /// One over the root of each bag's size, 0 for an empty one.
@@ -117,12 +112,15 @@ impl Task {
         let catalog = self.histories.num_items;
         let clean = Bags::new(offsets, items, catalog);
         let users = clean.len();
+        let (positives, present) = clean.padded();
+        let shape = [users, positives.len() / users.max(1)];
         let (scales, keep) = (scales(&clean), 1.0 / (1.0 - dropout) as f32);
         Batch {
             corrupted: Bags::new(kept_offsets, kept, catalog),
             corrupted_scales: tape.floats(scales.iter().map(|s| keep * s).collect(), [users, 1]),
             scales: tape.floats(scales, [users, 1]),
-            targets: tape.floats(clean.counts(), [users, catalog]),
+            positives: tape.ints(&positives).reshape(shape),
+            present: tape.floats(present, shape),
             clean,
             step,
             epoch: self.epoch,

@@ -7,6 +7,9 @@
 //! their members' embeddings). They learn clicks from labels (`log_loss`), or
 //! preferences from interactions against sampled negatives.
 //!
+//! What regularizes embeddings takes the weight that a field has beside its
+//! embedding with them.
+//!
 //! An item that training never saw is served by its features, beside the
 //! embedding of an unknown id, which is learned where `id_dropout` takes ids
 //! away. Otherwise it starts at zero, as does that of any category that is
@@ -28,14 +31,15 @@ pub use mlp::{Mlp, check};
 pub use network::{Head, Network, Split};
 
 use super::autoencoder::Init;
+use super::embeddings::Embeddings;
 use super::pairwise::{Examples, ensure_params_fit};
 use crate::data::interactions::Interactions;
+use crate::device;
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::load_all;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Rng, Seed};
-use crate::tape::Updates;
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
 use anyhow::{Context, Result, ensure};
@@ -62,6 +66,21 @@ pub enum Loss {
     Bpr,
     /// Softmax cross-entropy over the positive and sampled negatives.
     Softmax,
+    /// Softmax cross-entropy over the whole catalog, for models whose scores
+    /// of it are a product of matrices.
+    FullSoftmax,
+}
+
+impl Loss {
+    /// Whether `negatives` are drawn for it.
+    fn samples_negatives(self) -> bool {
+        matches!(self, Self::Bce | Self::Bpr | Self::Softmax)
+    }
+
+    /// Whether some of the target may be moved to other items.
+    fn smooths(self) -> bool {
+        matches!(self, Self::Bce | Self::Softmax | Self::FullSoftmax)
+    }
 }
 
 /// Parameters that all models of features have.
@@ -74,6 +93,9 @@ pub struct Common {
     pub id_dropout: f64,
     pub regularization: f64,
     pub init_deviation: f64,
+    /// Keys beside these, which other models share.
+    #[serde(skip)]
+    pub embeddings: Embeddings,
 }
 
 impl Default for Common {
@@ -85,6 +107,7 @@ impl Default for Common {
             id_dropout: 0.0,
             regularization: 0.0,
             init_deviation: 0.05,
+            embeddings: Embeddings::default(),
         }
     }
 }
@@ -93,18 +116,31 @@ impl Default for Common {
 pub fn defaults<T: Default + Serialize>() -> toml::Table {
     let mut all = super::params::defaults::<T>();
     all.extend(super::params::defaults::<Common>());
+    all.extend(super::params::defaults::<Embeddings>());
     all
 }
 
 /// Undoes what [`defaults`] does.
 ///
 /// # Errors
-/// As [`super::params::parse`].
+/// As [`super::params::parse`], and for `loss = "ccl"`.
 pub fn parse<T>(mut table: toml::Table) -> Result<(Common, T)>
 where
     T: Default + Serialize + DeserializeOwned,
 {
-    let common = super::params::take(&mut table, &defaults::<T>())?;
+    let loss = table.get("loss").and_then(toml::Value::as_str);
+    ensure!(
+        loss != Some("ccl"),
+        "`loss = \"ccl\"` is one of cosines, and sums over pairs of fields are none: use bce, bpr or \
+         softmax, or model `two_tower`, which has features and cosines"
+    );
+    let all = defaults::<T>();
+    let embeddings: Embeddings = super::params::take(&mut table, &all)?;
+    let common: Common = super::params::take(&mut table, &all)?;
+    let common = Common {
+        embeddings,
+        ..common
+    };
     Ok((common, super::params::parse(table)?))
 }
 
@@ -114,6 +150,11 @@ pub mod params {
     pub const LOSS: (&str, &str) = (
         "loss",
         "log_loss (clicks, by labels), or with sampled negatives bce, bpr, softmax",
+    );
+    pub const LOSS_OF_CATALOGS: (&str, &str) = (
+        "loss",
+        "log_loss (clicks, by labels), or with sampled negatives bce, bpr, softmax, or full_softmax \
+         (the catalog)",
     );
     pub const FEATURES: (&str, &str) = ("features", "whether features are fields, beside the ids");
     pub const ID_DROPOUT: (&str, &str) = (
@@ -150,7 +191,7 @@ impl Common {
             (0.0..1.0).contains(&self.id_dropout),
             "`id_dropout` must lie in [0, 1)"
         );
-        Ok(())
+        self.embeddings.check()
     }
 }
 
@@ -159,6 +200,9 @@ pub trait HeadSpec: Send + Sync {
     /// Whether each field has a weight of its own beside its embedding, in the
     /// first column.
     const LINEAR: bool;
+
+    /// Whether its [`Head::split`] gives something.
+    const SPLITS: bool = false;
 
     /// For so many fields with embeddings of width `dim`.
     fn head(&self, fields: usize, dim: usize, init: Init<'_>) -> Box<dyn Head>;
@@ -175,6 +219,12 @@ impl<H: HeadSpec + 'static> Spec<H> {
     /// Names the parameter that is out of its range.
     pub fn boxed(common: Common, head: H) -> Result<Box<dyn ModelSpec>> {
         common.validate()?;
+        ensure!(
+            H::SPLITS || common.loss != Loss::FullSoftmax,
+            "`loss = \"full_softmax\"` would take every user of a batch with every item through all \
+             layers, far more than memory holds: use softmax with more `training.negatives`, or model \
+             `fm` or `two_tower`"
+        );
         Ok(Box::new(Self { common, head }))
     }
 
@@ -198,7 +248,7 @@ impl<H: HeadSpec + 'static> Spec<H> {
             Embedder::new("user", users, width, start),
             Embedder::new("item", items, width, start),
             self.head.head(fields, dim, Init { seed, device }),
-            common.regularization,
+            (common.regularization, common.embeddings),
             device,
         )
     }
@@ -227,16 +277,12 @@ pub fn user_counts(train: &Interactions) -> Vec<u32> {
 /// A setting of `[training]` that does not apply.
 fn check_training(loss: Loss, config: &TrainingConfig) -> Result<()> {
     ensure!(
-        config.updates != Updates::Hogwild,
-        "`training.updates = \"hogwild\"` is for model `mf`; use `rows`"
-    );
-    ensure!(
         !config.normalize_ratings,
         "`training.normalize_ratings` is for models of ratings"
     );
     ensure!(
-        config.label_smoothing == 0.0 || matches!(loss, Loss::Bce | Loss::Softmax),
-        "`training.label_smoothing` is for `loss = \"bce\"` or `\"softmax\"`"
+        config.label_smoothing == 0.0 || loss.smooths(),
+        "`training.label_smoothing` is for losses bce, softmax and full_softmax"
     );
     Ok(())
 }
@@ -252,12 +298,18 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
     /// Of the tables of ids; those of feature columns are small beside them.
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let width = (self.common.embedding_dim + usize::from(H::LINEAR)) as u64;
-        let negatives = match self.common.loss {
-            Loss::Clicks => 0,
-            _ => work.training.negatives as u64,
+        let (batch, loss) = (work.training.batch_size as u64, self.common.loss);
+        let examples = match loss {
+            Loss::FullSoftmax => batch + work.items(),
+            _ if loss.samples_negatives() => batch * (1 + work.training.negatives as u64),
+            _ => batch,
         };
-        let examples = work.training.batch_size as u64 * (1 + negatives);
-        let step = examples * FIELDS * width * 4 * ROWS;
+        let scores = match loss {
+            // Of a batch, their softmax, and the gradients of both.
+            Loss::FullSoftmax => 4 * 4 * batch * work.items(),
+            _ => 0,
+        };
+        let step = examples * FIELDS * width * 4 * ROWS + scores;
         let floats = (work.users() + work.items()) * width;
         let mut footprint = work.trained(floats, step, SMALLER_EMBEDDINGS);
         footprint.fitting += 2 * work.sparse();
@@ -267,10 +319,10 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
     fn unused_training_keys(&self) -> Vec<String> {
         let mut unused = vec!["normalize_ratings"];
         let loss = self.common.loss;
-        if loss == Loss::Clicks {
+        if !loss.samples_negatives() {
             unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
         }
-        if !matches!(loss, Loss::Bce | Loss::Softmax) {
+        if !loss.smooths() {
             unused.push("label_smoothing");
         }
         unused.into_iter().map(String::from).collect()
@@ -280,17 +332,25 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
         let (config, loss) = (context.training, self.common.loss);
         check_training(loss, config)?;
         let train = context.data.train;
-        let network = self.network(context.data, Some(context.seed), context.device);
+        let mut network = self.network(context.data, Some(context.seed), context.device);
         ensure_params_fit(network.params(), context.device)?;
+        network.keep_within(self.common.embeddings.max_norm);
         let log = Arc::new(train.sorted_by_item());
-        let sampler = if loss == Loss::Clicks {
+        if loss == Loss::Clicks {
             train
                 .labels()
                 .context("`loss = \"log_loss\"` learns clicks")?;
-            None
-        } else {
+        }
+        if loss == Loss::FullSoftmax {
+            let (batch, items) = (config.batch_size, train.num_items);
+            let what = format!("the scores of `training.batch_size = {batch}` users");
+            device::ensure_fits(context.device, &what, 4 * batch * items)?;
+        }
+        let sampler = if loss.samples_negatives() {
             let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
             Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
+        } else {
+            None
         };
         let mut task = FeatureTask {
             examples: Examples::new(log.clone(), sampler, config.negatives),

@@ -14,11 +14,13 @@
 //! history is taken for what was clicked.
 
 use super::Loss;
-use super::network::Network;
+use super::network::{Network, Split};
 use crate::data::interactions::Interactions;
+use crate::device::{Family, family};
+use crate::kernels::top_k::{List, Masks, top_k_in_tiles};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
 use crate::models::neighbors::{Blend, Neighbors, blend_rows};
-use crate::params::host;
+use crate::params::{Param, host};
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
@@ -29,6 +31,12 @@ use std::sync::{Arc, OnceLock};
 /// Pairs that go through the network at a time.
 const PAIRS: usize = 1 << 14;
 
+/// The same where a GPU ranks.
+const PAIRS_ON_GPU: usize = 1 << 16;
+
+/// Scores of a tile of queries and items.
+const TILE: usize = 1 << 24;
+
 /// A network with what serving needs.
 pub struct FeatureRecommender {
     pub network: Network,
@@ -37,6 +45,16 @@ pub struct FeatureRecommender {
     train: Arc<Interactions>,
     device: Device,
     neighbors: OnceLock<Neighbors>,
+    /// Made of the parameters when it is first asked for.
+    catalog: OnceLock<Catalog>,
+}
+
+/// The items for a GPU that ranks.
+enum Catalog {
+    /// Where scores are inner products.
+    Vectors(Box<Split>),
+    /// Fields `[items, fields, width]`.
+    Fields(Box<Tensor<3>>),
 }
 
 impl FeatureRecommender {
@@ -47,7 +65,14 @@ impl FeatureRecommender {
             train,
             device: device.clone(),
             neighbors: OnceLock::new(),
+            catalog: OnceLock::new(),
         }
+    }
+
+    /// What was made of the parameters is made anew after this.
+    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+        self.catalog.take();
+        self.network.params_mut()
     }
 
     /// The number of a query's user among those that have features. One
@@ -151,12 +176,16 @@ impl FeatureRecommender {
         Ok(scores)
     }
 
-    /// The items' side, where scores are inner products.
-    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+    /// Fields `[items, fields, width]` of all items.
+    fn catalog_fields(&self) -> Tensor<3> {
         let items: Vec<u32> = (0..self.train.num_items as u32).collect();
         let mut tape = Tape::inference(&self.device);
-        let fields = self.network.item_fields(&mut tape, &items, None);
-        let Some(split) = self.network.head.split(fields) else {
+        self.network.item_fields(&mut tape, &items, None)
+    }
+
+    /// The items' side, where scores are inner products.
+    fn item_vectors(&self) -> Result<Option<ItemVectors>> {
+        let Some(split) = self.network.head.split(self.catalog_fields()) else {
             return Ok(None);
         };
         Ok(Some(ItemVectors {
@@ -164,6 +193,49 @@ impl FeatureRecommender {
             vectors: host(split.vectors)?,
             biases: Some(host(split.offsets)?),
         }))
+    }
+
+    /// The queries' side, where scores are inner products.
+    fn query_side(&self, queries: &[Query<'_>]) -> Result<Option<Split>> {
+        let split = self.network.head.split(self.user_fields(queries)?);
+        Ok(split.map(|split| Split {
+            offsets: split.offsets + self.network.bias.value(),
+            ..split
+        }))
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.catalog.get_or_init(|| {
+            let fields = self.catalog_fields();
+            match self.network.head.split(fields.clone()) {
+                Some(split) => Catalog::Vectors(Box::new(split)),
+                None => Catalog::Fields(Box::new(fields)),
+            }
+        })
+    }
+
+    /// Scores `[queries, items]`, on the device.
+    fn tile(&self, queries: &[Query<'_>]) -> Result<Tensor<2>> {
+        match self.catalog() {
+            Catalog::Vectors(items) => {
+                let users = self.query_side(queries)?.context("both sides split")?;
+                let products = users.vectors.matmul(items.vectors.clone().transpose());
+                Ok(products + users.offsets + items.offsets.clone().transpose())
+            }
+            Catalog::Fields(fields) => Ok(self.cross(self.user_fields(queries)?, fields)),
+        }
+    }
+
+    /// As many pairs at a time as the network takes.
+    fn cross(&self, users: Tensor<3>, items: &Tensor<3>) -> Tensor<2> {
+        let mut tape = Tape::inference(&self.device);
+        let height = (PAIRS_ON_GPU / self.train.num_items.max(1)).max(1);
+        let rows = users.split(height, 0).into_iter().map(|users| {
+            let parts = items.clone().split(PAIRS_ON_GPU, 0).into_iter();
+            let parts = parts.map(|items| self.network.cross(&mut tape, users.clone(), items));
+            Tensor::cat(parts.collect(), 1)
+        });
+        Tensor::cat(rows.collect(), 0)
     }
 }
 
@@ -204,17 +276,25 @@ impl Recommender for FeatureRecommender {
     }
 
     fn score_form(&self) -> Result<ScoreForm> {
+        if family(&self.device) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
         let vectors = self.item_vectors()?;
         Ok(vectors.map_or(ScoreForm::Rows, ScoreForm::InnerProducts))
     }
 
     fn query_vectors(&self, queries: &[Query<'_>]) -> Result<QueryVectors> {
-        let split = self.network.head.split(self.user_fields(queries)?);
+        let split = self.query_side(queries)?;
         let split = split.context("the scores of this model are not inner products")?;
         Ok(QueryVectors {
             vectors: host(split.vectors)?,
-            offsets: host(split.offsets + self.network.bias.value())?,
+            offsets: host(split.offsets)?,
         })
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let height = (TILE / self.train.num_items.max(1)).max(1);
+        top_k_in_tiles(queries, height, masks, k, |queries| self.tile(queries))
     }
 
     fn weights(&self) -> Result<NamedTensors> {

@@ -7,7 +7,7 @@ use crate::event::Silent;
 use crate::ids::UserIdx;
 use crate::model::Query;
 use crate::params::host;
-use crate::tape::Tape;
+use crate::tape::{Tape, Updates};
 use crate::training::MemorySink;
 use burn::tensor::{Tensor, TensorData};
 
@@ -219,6 +219,63 @@ fn somebody_new_is_told_apart_by_features() {
     assert_ne!(scores[5..10], scores[10..]);
 }
 
+/// The whole catalog's scores and regularizer are those of the pairs.
+#[test]
+fn catalogs_are_all_pairs() {
+    let (train, users_table, items_table) = (train(), table(), item_features());
+    let data = ModelData {
+        train: &train,
+        user_features: Some(&users_table),
+        item_features: Some(&items_table),
+    };
+    let (l2, l1) = (0.3, 0.2);
+    let common = Common {
+        embedding_dim: 3,
+        loss: Loss::FullSoftmax,
+        regularization: l2,
+        init_deviation: 1.0,
+        embeddings: Embeddings {
+            l1,
+            ..Embeddings::default()
+        },
+        ..Common::default()
+    };
+    let spec = Spec {
+        common,
+        head: crate::models::fm::Fm {},
+    };
+    let device = Device::flex();
+    let network = spec.network(data, Some(Seed(4)), &device);
+    let (users, positives, catalog) = ([0u32, 1, 2], [1u32, 3, 0], [0u32, 1, 2, 3, 4]);
+    let mut tape = Tape::training(&device, Updates::Rows);
+    tape.begin(Seed(1).stream("dropout"));
+    let (scores, penalty) = network
+        .catalog_scores(&mut tape, (&users, &positives), &catalog, None)
+        .unwrap();
+    let mut plain = Tape::inference(&device);
+    let all_users: Vec<u32> = users.iter().flat_map(|&u| [u; 5]).collect();
+    let pairs = (all_users.as_slice(), &catalog.repeat(3)[..]);
+    let (expected, _) = network.scores(&mut plain, pairs, None);
+    for (a, b) in host(scores.inner())
+        .unwrap()
+        .iter()
+        .zip(host(expected).unwrap())
+    {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    let penalty = host(penalty.unwrap().inner()).unwrap()[0];
+    let (_, own) = network.scores(&mut plain, (&users, &positives), None);
+    assert!((penalty - host(own.unwrap()).unwrap()[0]).abs() < 1e-5);
+    let sides = [(&network.users, &users), (&network.items, &positives)];
+    let sum: f64 = sides
+        .into_iter()
+        .flat_map(|(side, who)| host(side.embed(&mut plain, who, None).unwrap()).unwrap())
+        .map(f64::from)
+        .map(|w| l2 * w * w + l1 * w.abs())
+        .sum();
+    assert!((f64::from(penalty) - sum / 3.0).abs() < 1e-5, "{penalty}");
+}
+
 #[test]
 fn clicks_are_asked_for_and_settings_that_do_not_apply_are_refused() {
     let mut train = train();
@@ -247,6 +304,17 @@ fn clicks_are_asked_for_and_settings_that_do_not_apply_are_refused() {
     let hogwild = "updates = \"hogwild\"\noptimizer = \"adagrad\"";
     assert!(error(Loss::Bce, &train, hogwild).contains("hogwild"));
     assert!(error(Loss::Bpr, &train, "label_smoothing = 0.1").contains("label_smoothing"));
+    let unused = |loss: &str| {
+        let params = format!("loss = \"{loss}\"").parse().unwrap();
+        let spec = crate::models::build("fm", params).unwrap();
+        spec.unused_training_keys().join(" ")
+    };
+    let sampling = "negatives negative_sampling popularity_alpha";
+    assert_eq!(
+        unused("full_softmax"),
+        format!("normalize_ratings {sampling}")
+    );
+    assert_eq!(unused("bpr"), "normalize_ratings label_smoothing");
     assert!(error(Loss::Bce, &train, "normalize_ratings = true").contains("normalize_ratings"));
     train.weights = Some(vec![3.0; 8]);
     let no_label = error(Loss::Clicks, &train, "");

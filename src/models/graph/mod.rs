@@ -19,6 +19,7 @@
 //! what its layers are by the rule of propagation, from the items of its
 //! history, which do not see it in turn ([`recommender`]).
 
+mod noise;
 mod params;
 mod recommender;
 mod task;

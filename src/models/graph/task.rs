@@ -12,7 +12,7 @@ use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Rng, Seed};
-use crate::tape::{Tape, Updates};
+use crate::tape::Tape;
 use crate::training::{self, FusedStep, StepLoss, Trainable, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
@@ -70,11 +70,6 @@ pub fn fit(
 }
 
 fn check(config: &TrainingConfig, loss: Loss) -> Result<()> {
-    ensure!(
-        config.updates != Updates::Hogwild,
-        "`training.updates = \"hogwild\"` is for model `mf`; graph models update all embeddings \
-         in every step"
-    );
     ensure!(
         config.label_smoothing == 0.0 || !matches!(loss, Loss::Bpr | Loss::Ccl),
         "`training.label_smoothing` is for losses bce, softmax and full_softmax"

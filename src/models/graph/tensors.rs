@@ -4,10 +4,10 @@
 //! need no autodiff: it gives the gradients by the rows that the losses see,
 //! and these go back through the layers by the same propagation.
 
-use crate::kernels::gcn::{Batch, Contrasting, Layer, Noise, Settings, Views};
+use super::noise::Noises;
+use crate::kernels::gcn::{Batch, Contrasting, Settings, Views};
 use crate::kernels::propagate::{DeviceGraph, Graph};
 use crate::kernels::rows::{Segments, supported};
-use crate::kernels::simd::{self, Isa, Job, Lane, WIDTH, flat};
 use crate::losses::{self, Loss};
 use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::Objective;
@@ -15,16 +15,13 @@ use crate::params::Param;
 use crate::seed::Rng;
 use crate::tape::Tape;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use rayon::prelude::*;
 use std::sync::Arc;
-
-/// Nodes whose noise a thread draws at a time.
-const CHUNK: usize = 256;
 
 pub struct OnTensors {
     graph: Arc<Graph>,
     on_device: DeviceGraph,
     settings: Settings,
+    noise: Noises,
     device: Device,
 }
 
@@ -45,7 +42,7 @@ fn disturb(
 ) -> (Tensor<2>, Option<Tensor<2>>) {
     let [rows, columns] = table.dims();
     let kept = (embeddings.embedding_dropout > 0.0).then(|| {
-        let ones = tape.floats(vec![1.0; rows * columns], [rows, columns]);
+        let ones: Tensor<2> = Tensor::ones([rows, columns], tape.device());
         tape.dropout(ones, embeddings.embedding_dropout).inner()
     });
     let table = match &kept {
@@ -68,15 +65,23 @@ struct View {
 
 /// Rows that a loss sees, as an autodiff leaf.
 struct Seen {
-    nodes: Vec<u32>,
+    at: At,
     leaf: Tensor<2>,
     /// Whether they are of the layer to contrast with.
     chosen: bool,
 }
 
+/// Of which nodes rows are.
+enum At {
+    Nodes(Vec<u32>),
+    /// All items, in their order.
+    Items,
+}
+
 impl OnTensors {
     pub fn new(graph: Arc<Graph>, settings: Settings, device: &Device) -> Self {
         Self {
+            noise: Noises::new(&settings, graph.num_nodes(), device),
             on_device: DeviceGraph::new(&graph, device),
             graph,
             settings,
@@ -106,8 +111,8 @@ impl OnTensors {
         let gradients = loss.backward();
         let total = |chosen: bool| {
             let parts = seen.iter().filter(|s| s.chosen == chosen);
-            let parts = parts.filter_map(|s| Some((&s.nodes[..], s.leaf.grad(&gradients)?)));
-            self.scatter(parts.collect())
+            let parts = parts.filter_map(|s| Some((&s.at, s.leaf.grad(&gradients)?)));
+            self.by_node(parts.collect())
         };
         let gradient = self.back(total(false), total(true));
         let (penalty, decay) = self.penalty(&embeddings, goals.embeddings.l1, batch);
@@ -137,7 +142,7 @@ impl OnTensors {
         for number in 1..=layers {
             layer = self.on_device.propagate(layer);
             if let Some((view, stream)) = noise {
-                let noise = self.noise(view, number, stream);
+                let noise = self.noise.layer(view, number, stream);
                 layer = layer.clone() + layer.sign() * noise;
             }
             if contrast_layer == Some(number) {
@@ -154,33 +159,6 @@ impl OnTensors {
         }
     }
 
-    /// Drawn on the host, so that it is the same on every device.
-    fn noise(&self, view: usize, layer: usize, stream: &Rng) -> Tensor<2> {
-        let (nodes, columns) = (self.graph.num_nodes(), self.settings.columns);
-        let layer = Layer {
-            view,
-            layer,
-            layers: self.settings.layers,
-            nodes,
-        };
-        let noise = Noise {
-            stream,
-            strength: self.settings.contrast.map_or(0.0, |c| c.noise),
-            columns,
-            first: layer.first(),
-        };
-        let mut values = vec![0.0; nodes * columns];
-        let chunks = values.par_chunks_mut(CHUNK * columns).enumerate();
-        chunks.for_each(|(chunk, values)| {
-            simd::run(Draw {
-                noise,
-                first: chunk * CHUNK,
-                values,
-            });
-        });
-        Tensor::from_data(TensorData::new(values, [nodes, columns]), &self.device)
-    }
-
     /// The loss but for the regularizer, and the rows that it sees.
     fn losses(&self, views: &[View], goals: Goals, batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
         let nodes = |rows: &[u32]| -> Vec<u32> {
@@ -192,14 +170,14 @@ impl OnTensors {
             smoothing,
             ..
         } = goals;
-        let finals = |view: &View, nodes| self.see(&view.finals, nodes, false);
+        let finals = |view: &View, nodes| self.see(&view.finals, At::Nodes(nodes), false);
         let (examples, width, dim) = (batch.users.len(), batch.width(), self.settings.columns);
         let users = finals(&views[0], nodes(&batch.users));
         let over_catalog = objective.loss == Loss::FullSoftmax;
         let positives = nodes(&batch.items);
         let first = self.graph.num_users() as u32;
         let items = if over_catalog {
-            finals(&views[0], (first..self.graph.num_nodes() as u32).collect())
+            self.see(&views[0].finals, At::Items, false)
         } else {
             finals(&views[0], positives.clone())
         };
@@ -225,7 +203,7 @@ impl OnTensors {
                 let [a, b] = match (contrast.views, &views[0].chosen) {
                     (Views::Layer(_), Some(chosen)) => [
                         finals(&views[0], rows.clone()),
-                        self.see(chosen, rows, true),
+                        self.see(chosen, At::Nodes(rows), true),
                     ],
                     _ => [finals(&views[1], rows.clone()), finals(&views[2], rows)],
                 };
@@ -244,11 +222,17 @@ impl OnTensors {
         rows
     }
 
-    fn see(&self, tensor: &Tensor<2>, nodes: Vec<u32>, chosen: bool) -> Seen {
-        let rows = tensor.clone().select(0, self.ints(&nodes));
+    fn see(&self, tensor: &Tensor<2>, at: At, chosen: bool) -> Seen {
+        let rows = match &at {
+            At::Nodes(nodes) => tensor.clone().select(0, self.ints(nodes)),
+            At::Items => {
+                let items = self.graph.num_users()..self.graph.num_nodes();
+                tensor.clone().slice([items])
+            }
+        };
         Seen {
             leaf: Tensor::from_inner(rows).require_grad(),
-            nodes,
+            at,
             chosen,
         }
     }
@@ -260,19 +244,36 @@ impl OnTensors {
     }
 
     /// The sum of rows' gradients by node, `[nodes, columns]`.
-    fn scatter(&self, parts: Vec<(&[u32], Tensor<2>)>) -> Option<Tensor<2>> {
-        if parts.is_empty() {
-            return None;
+    fn by_node(&self, parts: Vec<(&At, Tensor<2>)>) -> Option<Tensor<2>> {
+        let (mut nodes, mut listed, mut sums) = (Vec::new(), Vec::new(), None);
+        for (at, part) in parts {
+            match at {
+                At::Nodes(of_part) => {
+                    nodes.extend_from_slice(of_part);
+                    listed.push(part);
+                }
+                At::Items => {
+                    let users = [self.graph.num_users(), part.dims()[1]];
+                    let none = Tensor::zeros(users, &self.device);
+                    sums = Some(Tensor::cat(vec![none, part], 0));
+                }
+            }
         }
-        let (at, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let (at, parts) = (at.concat(), Tensor::cat(parts, 0));
-        let nodes = self.graph.num_nodes();
+        let of_listed = (!listed.is_empty()).then(|| self.scatter(&nodes, Tensor::cat(listed, 0)));
+        of_listed.into_iter().chain(sums).reduce(|a, b| a + b)
+    }
+
+    /// The sum of `rows` `[n, columns]` of these nodes, `[nodes, columns]`.
+    /// Nothing is uploaded that is longer than `rows`.
+    fn scatter(&self, nodes: &[u32], rows: Tensor<2>) -> Tensor<2> {
+        let shape = [self.graph.num_nodes(), rows.dims()[1]];
         if supported(&self.device) {
-            let all: Vec<u32> = (0..nodes as u32).collect();
-            return Some(Segments::new(&all, &at, &self.device).sum(parts));
+            let mut owners: Vec<(u32, u32)> = nodes.iter().copied().zip(0..).collect();
+            owners.sort_unstable();
+            return Segments::of_owners(&owners, &self.device).spread(rows, shape[0]);
         }
-        let sums = Tensor::zeros([nodes, self.settings.columns], &self.device);
-        Some(sums.select_assign(0, self.ints(&at), parts, IndexingUpdateOp::Add))
+        let sums = Tensor::zeros(shape, &self.device);
+        sums.select_assign(0, self.ints(nodes), rows, IndexingUpdateOp::Add)
     }
 
     /// From the gradients by the mean over layers and by the layer to
@@ -301,14 +302,11 @@ impl OnTensors {
 
     /// The regularizer, and its gradient by all embeddings.
     fn penalty(&self, embeddings: &Tensor<2>, l1: f64, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
-        let nodes = self.graph.num_nodes();
-        let mut uses = vec![0.0; nodes];
-        for (group, &row) in batch.groups.rows.iter().enumerate() {
-            let places = batch.groups.places_of(group).len();
-            uses[self.graph.nodes()[row as usize] as usize] = places as f32;
-        }
-        let examples = batch.users.len() as f32;
-        let uses = Tensor::from_data(TensorData::new(uses, [nodes, 1]), &self.device) / examples;
+        let nodes = self.graph.nodes();
+        let looked_up = batch.users.iter().chain(&batch.items);
+        let looked_up: Vec<u32> = looked_up.map(|&row| nodes[row as usize]).collect();
+        let ones = Tensor::ones([looked_up.len(), 1], &self.device);
+        let uses = self.scatter(&looked_up, ones) / batch.users.len() as f32;
         let pulled = embeddings.clone() * uses.clone() * self.settings.regularization;
         let l2 = (pulled.clone() * embeddings.clone()).sum();
         if l1 == 0.0 {
@@ -327,25 +325,4 @@ fn info_nce(contrasting: &Contrasting, a: Tensor<2>, b: Tensor<2>) -> Tensor<1> 
     let own = ((a.clone() * b.clone()).sum_dim(1) - 1.0) * sharpness;
     let all = (a.matmul(b.transpose()) - 1.0) * sharpness;
     (all.exp().sum_dim(1).log() - own).mean() * contrasting.loss.weight
-}
-
-/// The noise of nodes in a row.
-struct Draw<'a> {
-    noise: Noise<'a>,
-    first: usize,
-    values: &'a mut [f32],
-}
-
-impl Job for Draw<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self) {
-        let columns = self.noise.columns;
-        let mut lanes = vec![Lane::ZERO; columns.div_ceil(WIDTH)];
-        for (node, values) in (self.first as u32..).zip(self.values.chunks_exact_mut(columns)) {
-            self.noise.draw::<S>(node, &mut lanes);
-            values.copy_from_slice(&flat(&lanes)[..columns]);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use crate::model::{ItemVectors, QueryVectors};
 use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork};
 use crate::params::Param;
-use crate::tape::{Index, Tape};
+use crate::tape::{Ids, Index, Tape};
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 
@@ -46,9 +46,9 @@ impl Network {
         }
     }
 
-    fn look_up(&self, tape: &mut Tape, users: &[u32], items: &[u32]) -> (Rows, Rows) {
-        let users = tape.index(users.to_vec(), self.users.shape()[0]);
-        let items = tape.index(items.to_vec(), self.items.shape()[0]);
+    fn look_up(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Rows, Rows) {
+        let users = tape.index_of(users, self.users.shape()[0]);
+        let items = tape.index_of(items, self.items.shape()[0]);
         (
             Self::rows(tape, &self.users, self.user_bias.as_ref(), &users),
             Self::rows(tape, &self.items, self.item_bias.as_ref(), &items),
@@ -132,12 +132,7 @@ impl PairNetwork for Network {
         .collect()
     }
 
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>) {
+    fn scores(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Tensor<2>, Option<Tensor<1>>) {
         let (batch, dim) = (users.len(), self.users.shape()[1]);
         let width = items.len() / batch;
         let (u, i) = self.look_up(tape, users, items);
@@ -157,7 +152,8 @@ impl PairNetwork for Network {
         users: &[u32],
         items: &[u32],
     ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
-        let (u, i) = self.look_up(tape, users, items);
+        let [users, items] = [users, items].map(Ids::from);
+        let (u, i) = self.look_up(tape, &users, &items);
         let penalty = self.penalty(&u, &i);
         Some((self.all_pairs(tape, u, i), penalty))
     }

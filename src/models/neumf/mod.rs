@@ -8,98 +8,56 @@
 
 mod fused;
 mod network;
+mod params;
 #[cfg(test)]
 mod tests;
 
-use super::embeddings::{self, Embeddings};
-use super::pairwise::{self, Objective, PairNetwork};
-use super::{ModelEntry, params};
+use super::ModelEntry;
+use super::embeddings::Embeddings;
+use super::pairwise::{self, PairNetwork};
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, Workload};
-use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use network::{Gmf, Mlp, Network};
-use serde::{Deserialize, Serialize};
+use params::Params;
 use std::path::Path;
 
 const CITATION: &str = "He et al., Neural collaborative filtering, WWW 2017";
 
-pub const GMF: ModelEntry = entry(
-    "gmf",
-    "generalized matrix factorization: a learned weight for each dimension of the inner product",
-    |table| build(Kind::GMF, table),
-);
+pub const GMF: ModelEntry = ModelEntry {
+    name: "gmf",
+    summary: "generalized matrix factorization: a learned weight for each dimension of the inner product",
+    citation: CITATION,
+    params: params::GMF,
+    gradient: true,
+    defaults: || params::defaults(Kind::GMF),
+    build: |table| build(Kind::GMF, table),
+};
 
-pub const MLP: ModelEntry = entry(
-    "mlp",
-    "multi-layer perceptron over concatenated user and item embeddings",
-    |table| build(Kind::MLP, table),
-);
+pub const MLP: ModelEntry = ModelEntry {
+    name: "mlp",
+    summary: "multi-layer perceptron over concatenated user and item embeddings",
+    citation: CITATION,
+    params: params::MLP,
+    gradient: true,
+    defaults: || params::defaults(Kind::MLP),
+    build: |table| build(Kind::MLP, table),
+};
 
-pub const NEUMF: ModelEntry = entry(
-    "neumf",
-    "neural matrix factorization: GMF and MLP fused in the last layer",
-    |table| build(Kind::NEUMF, table),
-);
-
-type Build = fn(toml::Table) -> Result<Box<dyn ModelSpec>>;
-
-/// What the three models have in common.
-const fn entry(name: &'static str, summary: &'static str, build: Build) -> ModelEntry {
-    ModelEntry {
-        name,
-        summary,
-        citation: CITATION,
-        params: PARAMS,
-        gradient: true,
-        defaults,
-        build,
-    }
-}
-
-const PARAMS: &[(&str, &str)] = &[
-    ("embedding_dim", "width of the GMF embeddings"),
-    (
-        "mlp_embedding_dim",
-        "width of the MLP embeddings, each of user and item",
-    ),
-    ("hidden", "widths of the MLP's layers"),
-    (
-        "dropout",
-        "probability of dropping an input of an MLP layer",
-    ),
-    ("loss", "mse (ratings), bce, bpr, softmax (sampled)"),
-    (
-        "regularization",
-        "L2 on the embeddings of a batch, per example",
-    ),
-    (
-        "init_deviation",
-        "deviation of the normal that embeddings start from",
-    ),
-    ("temperature", "divides scores before a softmax"),
-    (
-        "hardest_negative",
-        "bpr: learn from the highest-scored of the negatives alone (dynamic negative sampling)",
-    ),
-    (
-        "pretrained_gmf",
-        "run directory of a `gmf` on the same data and split to start from",
-    ),
-    (
-        "pretrained_mlp",
-        "run directory of an `mlp` on the same data and split to start from",
-    ),
-    embeddings::L1,
-    embeddings::MAX_NORM,
-    embeddings::NOISE,
-    embeddings::DROPOUT,
-];
+pub const NEUMF: ModelEntry = ModelEntry {
+    name: "neumf",
+    summary: "neural matrix factorization: GMF and MLP fused in the last layer",
+    citation: CITATION,
+    params: params::NEUMF,
+    gradient: true,
+    defaults: || params::defaults(Kind::NEUMF),
+    build: |table| build(Kind::NEUMF, table),
+};
 
 /// Which branches a network has.
 #[derive(Clone, Copy, Debug)]
@@ -123,138 +81,14 @@ impl Kind {
     };
 }
 
-/// Parameters of `gmf`, `mlp` and `neumf`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    pub embedding_dim: usize,
-    pub mlp_embedding_dim: usize,
-    pub hidden: Vec<usize>,
-    pub dropout: f64,
-    pub loss: Loss,
-    pub regularization: f64,
-    pub init_deviation: f64,
-    pub temperature: f64,
-    pub hardest_negative: bool,
-    /// Empty does not pre-train.
-    pub pretrained_gmf: String,
-    /// Empty does not pre-train.
-    pub pretrained_mlp: String,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            mlp_embedding_dim: 64,
-            hidden: vec![128, 64],
-            dropout: 0.0,
-            loss: Loss::Bce,
-            regularization: 0.0,
-            init_deviation: 0.01,
-            temperature: 1.0,
-            hardest_negative: false,
-            pretrained_gmf: String::new(),
-            pretrained_mlp: String::new(),
-        }
-    }
-}
-
-impl Params {
-    fn objective(&self) -> Objective {
-        Objective {
-            loss: self.loss,
-            temperature: self.temperature,
-            hardest_negative: self.hardest_negative,
-            margin: pairwise::MARGIN,
-            negative_weight: pairwise::NEGATIVE_WEIGHT,
-            logq_correction: false,
-        }
-    }
-}
-
-impl Params {
-    /// # Errors
-    /// A parameter that somebody set for a branch that the model does not have.
-    fn ensure_used(&self, kind: Kind) -> Result<()> {
-        let default = Self::default();
-        let of_gmf = [("embedding_dim", self.embedding_dim == default.embedding_dim)];
-        let of_mlp = [
-            (
-                "mlp_embedding_dim",
-                self.mlp_embedding_dim == default.mlp_embedding_dim,
-            ),
-            ("hidden", self.hidden == default.hidden),
-            ("dropout", self.dropout == default.dropout),
-        ];
-        let unused = of_gmf.iter().filter(|_| !kind.gmf);
-        for (key, is_default) in unused.chain(of_mlp.iter().filter(|_| !kind.mlp)) {
-            let has = if kind.gmf {
-                "`gmf` has no MLP"
-            } else {
-                "`mlp` has no GMF"
-            };
-            ensure!(*is_default, "`{key}` changes nothing: {has}; leave it out");
-        }
-        Ok(())
-    }
-}
-
 struct Spec {
     kind: Kind,
     params: Params,
     embeddings: Embeddings,
 }
 
-fn defaults() -> toml::Table {
-    let mut all = params::defaults::<Params>();
-    all.extend(params::defaults::<Embeddings>());
-    all
-}
-
-fn build(kind: Kind, mut table: toml::Table) -> Result<Box<dyn ModelSpec>> {
-    let embeddings: Embeddings = params::take(&mut table, &defaults())?;
-    embeddings.check()?;
-    let params: Params = params::parse(table)?;
-    ensure!(
-        params.embedding_dim > 0,
-        "`embedding_dim` must be at least 1"
-    );
-    ensure!(
-        params.mlp_embedding_dim > 0,
-        "`mlp_embedding_dim` must be at least 1"
-    );
-    ensure!(
-        !params.hidden.is_empty() && params.hidden.iter().all(|&h| h > 0),
-        "`hidden` must list at least one layer, each at least 1 wide"
-    );
-    ensure!(
-        (0.0..1.0).contains(&params.dropout),
-        "`dropout` must lie in [0, 1)"
-    );
-    ensure!(
-        params.regularization >= 0.0,
-        "`regularization` must not be negative"
-    );
-    ensure!(
-        params.init_deviation > 0.0,
-        "`init_deviation` must be above 0"
-    );
-    ensure!(
-        !matches!(
-            params.loss,
-            Loss::InBatchSoftmax | Loss::FullSoftmax | Loss::Ccl
-        ),
-        "in_batch_softmax, full_softmax and ccl need a score that is an inner product; use model \
-         `mf`, or `loss = \"softmax\"`"
-    );
-    params.objective().check(false, "temperature")?;
-    params.ensure_used(kind)?;
-    ensure!(
-        (kind.gmf && kind.mlp)
-            || (params.pretrained_gmf.is_empty() && params.pretrained_mlp.is_empty()),
-        "`pretrained_gmf` and `pretrained_mlp` are for model `neumf`"
-    );
+fn build(kind: Kind, table: toml::Table) -> Result<Box<dyn ModelSpec>> {
+    let (params, embeddings) = params::parse(kind, table)?;
     Ok(Box::new(Spec {
         kind,
         params,

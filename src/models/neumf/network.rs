@@ -6,7 +6,7 @@ use crate::model::{ItemVectors, QueryVectors};
 use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::{Fuse, FusedPairs, PairNetwork, score_by_tiles};
 use crate::params::{Param, host};
-use crate::tape::{Index, Tape};
+use crate::tape::{Ids, Index, Tape};
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, activation};
 
@@ -174,16 +174,11 @@ impl PairNetwork for Network {
         params
     }
 
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>) {
+    fn scores(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Tensor<2>, Option<Tensor<1>>) {
         let rows = self.user_table().shape()[0];
         let at = (
-            tape.index(users.to_vec(), rows),
-            tape.index(items.to_vec(), self.num_items),
+            tape.index_of(users, rows),
+            tape.index_of(items, self.num_items),
         );
         let (mut scores, mut penalties) = (Vec::new(), Vec::new());
         if let Some(gmf) = &self.gmf {
@@ -201,6 +196,31 @@ impl PairNetwork for Network {
         let scores = scores.into_iter().reduce(|a, b| a + b);
         let scores = scores.expect("a network has a branch") + tape.param(&self.bias);
         (scores, penalties.into_iter().reduce(|a, b| a + b))
+    }
+
+    /// Of GMF alone: a product of matrices. The MLP's layers would see each
+    /// user with each item.
+    fn catalog_scores(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        positives: &[u32],
+    ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let (Some(gmf), None) = (&self.gmf, &self.mlp) else {
+            return None;
+        };
+        let index = tape.index(users.to_vec(), gmf.users.shape()[0]);
+        let catalog = tape.param(&gmf.items);
+        let mut rows = Branch {
+            users: tape.lookup(&gmf.users, &index),
+            items: catalog.clone().select(0, tape.ints(positives)),
+        };
+        let penalty = self.penalty(&rows, users.len());
+        rows.items = catalog;
+        let rows = self.seen(tape, rows);
+        let weighted = rows.users * tape.param(&gmf.output).transpose();
+        let scores = weighted.matmul(rows.items.transpose()) + tape.param(&self.bias);
+        Some((scores, penalty))
     }
 
     fn user_tables(&self) -> Vec<&Param> {

@@ -11,7 +11,7 @@ use crate::optim::{Optimizer, OptimizerKind};
 use crate::params::host;
 use crate::sampling::{NegativeSampler, NegativeSampling};
 use crate::seed::Seed;
-use crate::tape::{Tape, Updates};
+use crate::tape::{Ids, Tape, Updates};
 use crate::training::{FusedStep, StepLoss, TrainingConfig};
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
@@ -89,7 +89,8 @@ impl Case {
         if self.spec.params.hardest_negative {
             items = self.hardest(network, &users, &items);
         }
-        let (scores, penalty) = network.scores(tape, &users, &items);
+        let (scores, penalty) =
+            network.scores(tape, &Ids::from(&users[..]), &Ids::from(&items[..]));
         let smoothing = self.config.label_smoothing;
         let loss = match self.spec.params.loss {
             Loss::Mse => {
@@ -110,7 +111,12 @@ impl Case {
 
     fn hardest(&self, network: &Network, users: &[u32], items: &[u32]) -> Vec<u32> {
         let mut tape = Tape::inference(&Device::flex());
-        let scores = host(network.scores(&mut tape, users, items).0).unwrap();
+        let scores = host(
+            network
+                .scores(&mut tape, &Ids::from(users), &Ids::from(items))
+                .0,
+        )
+        .unwrap();
         let width = items.len() / users.len();
         let rows = items.chunks(width).zip(scores.chunks(width));
         let kept = rows.flat_map(|(items, scores)| {
@@ -320,7 +326,12 @@ fn catalogs_score_as_pairs_do() {
             .unwrap();
         let items: Vec<u32> = (0..30).flat_map(|_| 0..25).collect();
         let mut tape = Tape::inference(&Device::flex());
-        let pairs = host(network.scores(&mut tape, &users, &items).0).unwrap();
+        let pairs = host(
+            network
+                .scores(&mut tape, &Ids::from(&users[..]), &Ids::from(&items[..]))
+                .0,
+        )
+        .unwrap();
         for (a, b) in scores.iter().zip(&pairs) {
             assert!((a - b).abs() < 1e-4, "{kind:?}: {a} {b}");
         }
@@ -340,4 +351,53 @@ fn parameters_of_a_branch_that_is_not_there_are_refused_by_name() {
     refused("mlp", "embedding_dim = 32", "embedding_dim");
     let all = "embedding_dim = 32\nmlp_embedding_dim = 32\nhidden = [32]\ndropout = 0.1";
     assert!(crate::models::build("neumf", all.parse().unwrap()).is_ok());
+}
+
+/// A step over the catalog is one over all pairs.
+#[test]
+fn the_whole_catalog_is_all_pairs() {
+    let params = Params {
+        loss: Loss::FullSoftmax,
+        regularization: 0.2,
+        ..small()
+    };
+    let case = case(Kind::GMF, params);
+    let (users, positives) = ([3u32, 17, 3, 9], [5u32, 0, 24, 5]);
+    let rows = users.iter().zip(&positives);
+    let items: Vec<u32> = rows
+        .flat_map(|(_, &own)| [own].into_iter().chain((0..25).filter(move |i| *i != own)))
+        .collect();
+    let step = |catalog: bool| {
+        let mut network = case.network();
+        let mut tape = Tape::training(&Device::flex(), Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let loss = if catalog {
+            let scores = network.catalog_scores(&mut tape, &users, &positives);
+            let classes = tape.ints(&positives);
+            losses::full_softmax(scores.unwrap().0, classes, 0.1)
+        } else {
+            losses::softmax(
+                network
+                    .scores(&mut tape, &users[..].into(), &items[..].into())
+                    .0,
+                0.1,
+            )
+        };
+        let grads = loss.backward();
+        let mut optimizer = Optimizer::new(case.config.optimizer_config());
+        optimizer.step(network.params_mut(), tape.take_leaves(), &grads, 1.0);
+        let params = network.params().into_iter();
+        params.flat_map(|p| p.host().unwrap()).collect::<Vec<_>>()
+    };
+    for (a, b) in step(true).iter().zip(step(false)) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    let network = case.network();
+    let mut tape = Tape::inference(&Device::flex());
+    let (_, of_catalog) = network
+        .catalog_scores(&mut tape, &users, &positives)
+        .unwrap();
+    let (_, of_pairs) = network.scores(&mut tape, &users[..].into(), &positives[..].into());
+    let value = |penalty: Option<Tensor<1>>| host(penalty.unwrap()).unwrap()[0];
+    assert!((value(of_catalog) - value(of_pairs)).abs() < 1e-5);
 }

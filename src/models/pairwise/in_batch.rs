@@ -4,6 +4,7 @@
 use crate::data::interactions::Interactions;
 use crate::losses;
 use crate::sampling::NegativeSampler;
+use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
 
 /// The negatives of a batch.
@@ -49,11 +50,10 @@ impl InBatch {
         mask
     }
 
-    /// `[batch, batch]`, row-major: where the classes are.
-    pub fn diagonal(batch: usize) -> Vec<f32> {
-        let mut diagonal = vec![0.0; batch * batch];
-        let places = diagonal.iter_mut().step_by(batch + 1);
-        places.for_each(|d| *d = 1.0);
-        diagonal
+    /// `[batch, batch]`: 1 where the classes are, made on the device.
+    pub fn diagonal(batch: usize, device: &Device) -> Tensor<2> {
+        let places = Tensor::<1, Int>::arange(0..batch as i64, device);
+        let rows: Tensor<2, Int> = places.clone().reshape([batch, 1]);
+        rows.equal(places.reshape([1, batch])).float()
     }
 }

@@ -1,6 +1,7 @@
 //! What all models of user-item pairs share: examples, negatives, losses,
 //! and serving users that training never saw.
 
+mod drawn;
 mod examples;
 mod in_batch;
 mod objective;
@@ -9,7 +10,7 @@ mod task;
 
 pub use examples::Examples;
 pub use in_batch::InBatch;
-pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective};
+pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective, check_ccl};
 pub use recommender::Scale;
 
 use crate::data::interactions::Interactions;
@@ -22,11 +23,12 @@ use crate::optim::Optimizer;
 use crate::params::{Param, load_all};
 use crate::sampling::NegativeSampler;
 use crate::seed::Seed;
-use crate::tape::Tape;
+use crate::tape::{Ids, Tape};
 use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, StepLoss, TrainingConfig};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
+use drawn::Drawn;
 use recommender::PairRecommender;
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,12 +42,7 @@ pub trait PairNetwork: Send + Sync {
 
     /// Scores `[users.len(), width]`; `items` is row-major of that shape. The
     /// second value is the regularizer, a mean over the users of the batch.
-    fn scores(
-        &self,
-        tape: &mut Tape,
-        users: &[u32],
-        items: &[u32],
-    ) -> (Tensor<2>, Option<Tensor<1>>);
+    fn scores(&self, tape: &mut Tape, users: &Ids, items: &Ids) -> (Tensor<2>, Option<Tensor<1>>);
 
     /// Every user against every item of the batch, `[batch, batch]`, where
     /// that is cheap: models whose score is an inner product.
@@ -236,11 +233,14 @@ pub fn fit(
         Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
     let corrected = objective.corrects(config.negative_sampling);
-    let log_probabilities = sampler.as_ref().filter(|_| corrected);
-    let log_probabilities = log_probabilities.map(NegativeSampler::log_probabilities);
+    let log_expected = sampler.as_ref().filter(|_| corrected).map(|sampler| {
+        let of_items = sampler.log_expected(config.negatives);
+        Tensor::from_floats(&of_items[..], context.device)
+    });
     let mut task = PairTask {
-        log_probabilities,
+        log_expected,
         examples: Examples::new(log.clone(), sampler, config.negatives),
+        drawn: Drawn::default(),
         in_batch: InBatch::new(train, objective.logq_correction),
         recommender: PairRecommender::new(network, log, scale, context.device),
         objective,

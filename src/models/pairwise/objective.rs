@@ -74,12 +74,12 @@ impl Objective {
     }
 
     /// The loss of scores `[batch, 1 + negatives]`, the positive first. A
-    /// softmax takes off `log_probabilities` of that shape where it
+    /// softmax takes off `log_expected` of that shape where it
     /// [`Self::corrects`]: the sampled softmax of Jean et al. (ACL 2015).
     pub fn sampled(
         &self,
         scores: Tensor<2>,
-        log_probabilities: Option<Tensor<2>>,
+        log_expected: Option<Tensor<2>>,
         smoothing: f64,
     ) -> Tensor<1> {
         match self.loss {
@@ -88,8 +88,8 @@ impl Objective {
             Loss::Ccl => losses::ccl(scores, self.margin, self.negative_weight),
             _ => {
                 let scores = scores / self.temperature;
-                let corrected = match log_probabilities {
-                    Some(log_probabilities) => scores - log_probabilities,
+                let corrected = match log_expected {
+                    Some(log_expected) => scores - log_expected,
                     None => scores,
                 };
                 losses::softmax(corrected, smoothing)
@@ -120,25 +120,43 @@ impl Objective {
             !self.hardest_negative || self.loss == Loss::Bpr,
             "`hardest_negative` is for `loss = \"bpr\"`"
         );
-        if self.loss != Loss::Ccl {
-            ensure!(
-                self.margin == MARGIN && self.negative_weight == NEGATIVE_WEIGHT,
-                "`margin` and `negative_weight` are for `loss = \"ccl\"`"
-            );
-            return Ok(());
-        }
-        ensure!(
-            cosine,
-            "`loss = \"ccl\"` is one of cosines: add `cosine = true`"
-        );
-        ensure!(
-            (-1.0..1.0).contains(&self.margin),
-            "`margin` must lie in [-1, 1)"
-        );
-        ensure!(
-            self.negative_weight > 0.0 && self.negative_weight.is_finite(),
-            "`negative_weight` must be above 0"
-        );
-        Ok(())
+        check_ccl(
+            self.loss == Loss::Ccl,
+            ("cosine", cosine),
+            (self.margin, self.negative_weight),
+        )
     }
+}
+
+/// The keys of `ccl`, `margin` and `negative_weight`. `cosine` is the key that
+/// makes scores cosines, and what it says.
+///
+/// # Errors
+/// Values out of range, `ccl` without cosines, and keys of `ccl` with another
+/// loss.
+pub fn check_ccl(
+    is_loss: bool,
+    (cosine, is_cosine): (&str, bool),
+    (margin, negative_weight): (f64, f64),
+) -> Result<()> {
+    if !is_loss {
+        ensure!(
+            margin == MARGIN && negative_weight == NEGATIVE_WEIGHT,
+            "`margin` and `negative_weight` are for `loss = \"ccl\"`"
+        );
+        return Ok(());
+    }
+    ensure!(
+        is_cosine,
+        "`loss = \"ccl\"` is one of cosines: add `{cosine} = true`"
+    );
+    ensure!(
+        (-1.0..1.0).contains(&margin),
+        "`margin` must lie in [-1, 1)"
+    );
+    ensure!(
+        negative_weight > 0.0 && negative_weight.is_finite(),
+        "`negative_weight` must be above 0"
+    );
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{Query, QueryVectors, Recommender, ScoreForm};
 use crate::models::neighbors::{Blend, Neighbors, blend_rows};
 use crate::params::host;
-use crate::tape::Tape;
+use crate::tape::{Ids, Tape};
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -231,9 +231,9 @@ impl PairRecommender {
             .map(|q| q.user.map(|u| u.0))
             .collect::<Option<Vec<_>>>()
         {
-            let (scores, _) =
-                self.network
-                    .scores(&mut Tape::inference(&self.device), &users, items);
+            let (users, items) = (Ids::Host(users), Ids::from(items));
+            let mut tape = Tape::inference(&self.device);
+            let (scores, _) = self.network.scores(&mut tape, &users, &items);
             return host(scores);
         }
         let mut row = vec![0.0; self.num_items()];

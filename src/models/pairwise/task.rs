@@ -1,16 +1,17 @@
 //! The loss of a batch of pairs, by the tape or by a network's own kernels.
 
+use super::drawn::{self, Drawn};
 use super::examples::Examples;
 use super::recommender::PairRecommender;
 use super::{Fuse, FusedPairs, InBatch, Objective};
 use crate::losses::{self, Loss};
 use crate::model::Recommender;
 use crate::optim::Optimizer;
-use crate::params::{Param, host};
+use crate::params::Param;
 use crate::seed::Seed;
-use crate::tape::{Tape, Updates};
+use crate::tape::{Ids, Tape, Updates};
 use crate::training::{FusedStep, StepLoss, Trainable, TrainingConfig};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
 
@@ -22,10 +23,13 @@ pub struct PairTask<'a> {
     pub device: &'a Device,
     pub seed: Seed,
     pub examples: Examples,
+    pub drawn: Drawn,
     pub in_batch: InBatch,
-    /// Of each item, to be drawn as a negative; absent where scores are not
-    /// corrected for it.
-    pub log_probabilities: Option<Vec<f32>>,
+    /// `[items]`, see [`NegativeSampler::log_expected`]; absent where scores are
+    /// not corrected for it.
+    ///
+    /// [`NegativeSampler::log_expected`]: crate::sampling::NegativeSampler::log_expected
+    pub log_expected: Option<Tensor<1>>,
     pub fused: Option<Box<dyn FusedPairs>>,
 }
 
@@ -33,21 +37,10 @@ impl PairTask<'_> {
     /// Leaves each example the negative that scores highest, the first of
     /// those (Zhang et al., "Optimizing top-n collaborative filtering via
     /// dynamic negative item sampling", SIGIR 2013).
-    fn keep_hardest(&self, users: &[u32], items: &[u32]) -> Result<Vec<u32>> {
+    fn keep_hardest(&self, users: &Ids, items: Ids) -> Result<Ids> {
         let mut tape = Tape::inference(self.device);
-        let scores = host(self.recommender.network.scores(&mut tape, users, items).0)?;
-        let width = self.examples.width();
-        let rows = items.chunks_exact(width).zip(scores.chunks_exact(width));
-        let kept = rows.flat_map(|(items, scores)| {
-            let mut best = 1;
-            for k in 2..width {
-                if scores[k] > scores[best] {
-                    best = k;
-                }
-            }
-            [items[0], items[best]]
-        });
-        Ok(kept.collect())
+        let (scores, _) = self.recommender.network.scores(&mut tape, users, &items);
+        drawn::keep_hardest(items, scores)
     }
 
     fn mse(
@@ -60,7 +53,9 @@ impl PairTask<'_> {
         let scale = self.recommender.scale.expect("mse has a scale");
         let ratings = self.examples.ratings(places);
         let targets: Vec<f32> = ratings.map(|r| scale.normalized(r)).collect();
-        let (scores, penalty) = self.recommender.network.scores(tape, users, items);
+        let pairs = [users, items].map(Ids::from);
+        let network = &self.recommender.network;
+        let (scores, penalty) = network.scores(tape, &pairs[0], &pairs[1]);
         let targets = tape.floats(targets, [users.len(), 1]);
         (losses::mse(scores, targets), penalty)
     }
@@ -79,7 +74,7 @@ impl PairTask<'_> {
         let batch = users.len();
         let mask = self.in_batch.mask(self.examples.sampler(), users, items);
         let mask = tape.floats(mask, [batch, batch]);
-        let diagonal = tape.floats(InBatch::diagonal(batch), [batch, batch]);
+        let diagonal = InBatch::diagonal(batch, tape.device());
         let scores = scores / self.objective.temperature;
         (
             losses::in_batch_softmax(scores, mask, diagonal, self.config.label_smoothing),
@@ -102,6 +97,15 @@ impl PairTask<'_> {
         let positives = tape.ints(items);
         (losses::full_softmax(scores, positives, smoothing), penalty)
     }
+}
+
+/// What a table `[items]` has of these items, in this shape.
+fn of_items(table: &Tensor<1>, tape: &Tape, items: &Ids, shape: [usize; 2]) -> Tensor<2> {
+    let items = match items {
+        Ids::Host(items) => tape.ints(items).inner(),
+        Ids::Device(items) => Tensor::clone(items),
+    };
+    Tensor::from_inner(table.clone().select(0, items).reshape(shape))
 }
 
 impl Trainable for PairTask<'_> {
@@ -137,20 +141,14 @@ impl Trainable for PairTask<'_> {
                 self.over_catalog(tape, &users, &items)
             }
             _ => {
-                let mut users = vec![0; places.len()];
-                let mut all = vec![0; places.len() * self.examples.width()];
-                self.examples.fill(places, &mut users, &mut all);
+                let (users, mut items) = self.drawn.draw(&self.examples, places, self.device);
                 if self.objective.hardest_negative {
-                    all = self.keep_hardest(&users, &all)?;
+                    items = self.keep_hardest(&users, items)?;
                 }
-                let (scores, penalty) = self.recommender.network.scores(tape, &users, &all);
-                let shape = scores.dims();
-                let log_probabilities = self.log_probabilities.as_ref().map(|of| {
-                    let values = all.iter().map(|&item| of[item as usize]);
-                    tape.floats(values.collect(), shape)
-                });
-                let loss = self.objective.sampled(scores, log_probabilities, smoothing);
-                (loss, penalty)
+                let (scores, penalty) = self.recommender.network.scores(tape, &users, &items);
+                let expected = self.log_expected.as_ref();
+                let expected = expected.map(|of| of_items(of, tape, &items, scores.dims()));
+                (self.objective.sampled(scores, expected, smoothing), penalty)
             }
         };
         Ok(losses::with_penalty(loss, penalty))
@@ -165,13 +163,11 @@ impl Trainable for PairTask<'_> {
             device: self.device,
             seed: self.seed,
         })?;
-        ensure!(
-            self.fused.is_some() || self.config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
-             and the keys for embeddings (`l1`, ...), with a loss of an example's own items that takes no \
-             `logq_correction`; use `rows`"
-        );
         Ok(self.fused.is_some())
+    }
+
+    fn steps_by_example(&self) -> bool {
+        self.fused.is_some() && self.config.updates == Updates::Hogwild
     }
 
     fn fused_step(&mut self, places: Range<usize>, step: FusedStep) -> Result<StepLoss> {
@@ -197,6 +193,7 @@ mod tests {
     use crate::data::interactions::Interactions;
     use crate::models::pairwise::PairNetwork;
     use crate::optim::OptimizerConfig;
+    use crate::params::host;
     use crate::sampling::{NegativeSampler, NegativeSampling};
     use std::sync::Arc;
 
@@ -215,10 +212,10 @@ mod tests {
         fn scores(
             &self,
             tape: &mut Tape,
-            users: &[u32],
-            items: &[u32],
+            users: &Ids,
+            items: &Ids,
         ) -> (Tensor<2>, Option<Tensor<1>>) {
-            let index = tape.index(items.to_vec(), self.0.shape()[0]);
+            let index = tape.index_of(items, self.0.shape()[0]);
             let width = items.len() / users.len();
             (
                 tape.lookup(&self.0, &index).reshape([users.len(), width]),
@@ -280,7 +277,8 @@ mod tests {
             seed: Seed(1),
             examples: super::super::Examples::new(log.clone(), Some(sampler()), 3),
             in_batch: InBatch::new(&log, false),
-            log_probabilities: Some(sampler().log_probabilities()),
+            drawn: Drawn::default(),
+            log_expected: Some(Tensor::from_floats(&sampler().log_expected(3)[..], &device)),
             fused: None,
         };
         task.begin_epoch(Seed(1), 0);

@@ -24,7 +24,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
     summary: "self-attention in both directions, trained to fill in masked items",
     citation: "Sun et al.: BERT4Rec: Sequential Recommendation with Bidirectional Encoder \
                Representations from Transformer, CIKM 2019",
-    params: &with_shared::<14>(&[
+    params: &with_shared::<21>(&[
         ("blocks", "attention blocks, one after the other"),
         ("heads", "attention heads, each of a multiple of 16 columns"),
         ("mask_share", "share of a window's items that are masked"),

@@ -5,7 +5,7 @@ use crate::kernels::simd::{self, Isa};
 use crate::kernels::table::Table;
 use rayon::prelude::*;
 
-/// Rows that a thread takes at a time.
+/// Rows that a thread takes at least.
 const ROWS: usize = 256;
 
 /// A table's rows at length one, kept beside it.
@@ -21,33 +21,41 @@ impl UnitRows {
             rows: table.clone(),
             inverse: vec![0.0; table.num_rows()],
         };
-        units.renew(table, &vec![true; table.num_rows()], true);
+        units.renew_all(table);
         units
     }
 
-    /// Follows the table where it was `touched`, or in `all` rows.
-    pub fn renew(&mut self, table: &Table, touched: &[bool], all: bool) {
+    /// Follows the table in all rows.
+    pub fn renew_all(&mut self, table: &Table) {
+        let all: Vec<u32> = (0..table.num_rows() as u32).collect();
+        self.renew(table, &all);
+    }
+
+    /// Follows the table in these rows.
+    ///
+    /// # Panics
+    /// When they do not ascend.
+    pub fn renew(&mut self, table: &Table, rows: &[u32]) {
+        assert!(rows.is_sorted_by(|a, b| a < b), "distinct rows");
         let width = table.per_row();
-        self.rows
-            .lanes_mut()
-            .par_chunks_mut(ROWS * width)
-            .zip(self.inverse.par_chunks_mut(ROWS))
-            .zip(table.lanes().par_chunks(ROWS * width))
-            .zip(touched.par_chunks(ROWS))
-            .for_each(|(((rows, inverse), table), touched)| {
-                let rows = rows.chunks_exact_mut(width);
-                let table = table.chunks_exact(width);
-                let each = rows.zip(inverse.chunks_exact_mut(1)).zip(table);
-                for (((rows, inverse), from), _) in each.zip(touched).filter(|e| all || *e.1) {
-                    rows.copy_from_slice(from);
-                    simd::run(ToUnit {
-                        rows,
-                        width,
-                        length: 1.0,
-                        inverse,
-                    });
-                }
+        let shared = self.rows.shared();
+        let unit = |&row: &u32| {
+            // SAFETY: the rows are distinct, as was just checked.
+            let rows = unsafe { shared.row(row) }.0;
+            rows.copy_from_slice(table.row(row));
+            let mut inverse = [0.0];
+            simd::run(ToUnit {
+                rows,
+                width,
+                length: 1.0,
+                inverse: &mut inverse,
             });
+            inverse[0]
+        };
+        let made: Vec<f32> = rows.par_iter().with_min_len(ROWS).map(unit).collect();
+        for (&row, inverse) in rows.iter().zip(made) {
+            self.inverse[row as usize] = inverse;
+        }
     }
 
     /// Turns the gradient of a unit row into that of the table's row.
@@ -74,21 +82,19 @@ mod tests {
         let values: Vec<f32> = (0..600 * DIM).map(|_| rng.normal()).collect();
         table.put(0, DIM, &values);
         let after = UnitRows::of(&table);
-        let touched: Vec<bool> = (0..600).map(|row| row % 3 == 0).collect();
+        let touched: Vec<u32> = (0..600).step_by(3).collect();
         let mut units = UnitRows::of(&table);
         units.rows = before.rows.clone();
         units.inverse.clone_from(&before.inverse);
-        units.renew(&table, &touched, false);
-        for (row, &touched) in touched.iter().enumerate() {
-            let expected = if touched { &after } else { &before };
-            assert_eq!(units.rows.row(row as u32), expected.rows.row(row as u32));
-            assert_eq!(units.inverse[row], expected.inverse[row]);
-            let length = simd::flat(expected.rows.row(row as u32))
-                .iter()
-                .map(|x| x * x);
+        units.renew(&table, &touched);
+        for row in 0..600 {
+            let expected = if row % 3 == 0 { &after } else { &before };
+            assert_eq!(units.rows.row(row), expected.rows.row(row));
+            assert_eq!(units.inverse[row as usize], expected.inverse[row as usize]);
+            let length = simd::flat(expected.rows.row(row)).iter().map(|x| x * x);
             assert!((length.sum::<f32>() - 1.0).abs() < 1e-5);
         }
-        units.renew(&table, &touched, true);
+        units.renew_all(&table);
         assert_eq!(units.rows.lanes(), after.rows.lanes());
     }
 }

@@ -27,7 +27,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
     citation: "Hidasi et al.: Session-based Recommendations with Recurrent Neural Networks, ICLR \
                2016; Hidasi, Karatzoglou: Recurrent Neural Networks with Top-k Gains for \
                Session-based Recommendations, CIKM 2018",
-    params: &with_shared::<13>(&[
+    params: &with_shared::<20>(&[
         ("layers", "recurrent layers, one after the other"),
         ("hidden_dim", "width of their states, a multiple of 16"),
     ]),

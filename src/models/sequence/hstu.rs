@@ -38,7 +38,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
               sequence",
     citation: "Zhai et al.: Actions Speak Louder than Words: Trillion-Parameter Sequential \
                Transducers for Generative Recommendations, ICML 2024",
-    params: &with_shared::<14>(&[
+    params: &with_shared::<21>(&[
         ("blocks", "units, one after the other"),
         ("heads", "attention heads, each of a multiple of 16 columns"),
         (

@@ -16,6 +16,7 @@
 
 pub mod bert4rec;
 mod cosine;
+mod decay;
 mod examples;
 pub mod gru4rec;
 pub mod hstu;
@@ -150,6 +151,30 @@ impl Spec {
         )
     }
 
+    /// Bytes of a step's gradients on the host: of its segments, and of their
+    /// sum.
+    fn gradients(&self, work: &Workload<'_>, layout: &Layout) -> u64 {
+        let row = 4 * self.setup.embedding_dim as u64;
+        let tables = if self.setup.cosine { 2 } else { 1 };
+        let dense = 4 * layout.floats();
+        let whole = tables * work.items() * row;
+        if self.setup.loss == SequenceLoss::CrossEntropy {
+            let each = whole + dense;
+            return each * step::segments(each as usize) as u64 + each;
+        }
+        let segments = step::segments(dense as usize) as u64;
+        let config = work.training;
+        let places = (config.batch_size + self.setup.max_length) as u64;
+        let draws = match self.setup.negatives_for {
+            NegativesFor::Position => places,
+            NegativesFor::Sequence => places.div_ceil(2),
+        } * config.negatives as u64;
+        // What is touched; twice, as vectors grow.
+        let touched = 2 * row * (2 * places + draws);
+        let stamps = 8 * tables * work.items();
+        segments * (stamps + dense + whole.min(touched / segments)) + whole.min(touched) + dense
+    }
+
     fn with_histories(&self, work: &Workload<'_>, mut footprint: Footprint) -> Footprint {
         let histories = 12 * work.pairs();
         footprint.fitting += histories;
@@ -173,10 +198,7 @@ impl ModelSpec for Spec {
             let step = self.step_on_device(work, &layout);
             return self.with_histories(work, work.trained(floats, step, SHORTER));
         }
-        // Gradients of parts of a step, one for each place of a sum.
-        let tables = if self.setup.cosine { 2 } else { 1 };
-        let gradients = tables * table + 4 * layout.floats();
-        let segments = gradients * step::segments(gradients as usize) as u64 + gradients;
+        let segments = self.gradients(work, &layout);
         let rows = (body.rows() + self.setup.max_length) as u64;
         let threads = work.threads as u64;
         // About thirty rows of a block's layers for each place.
@@ -193,7 +215,9 @@ impl ModelSpec for Spec {
         let (train, config) = (context.data.train, context.training);
         self.setup.check(config)?;
         self.ensure_fits(&context)?;
-        let network = self.network(train, Some(context.seed), context.device)?;
+        let mut network = self.network(train, Some(context.seed), context.device)?;
+        let max_norm = self.setup.embeddings.max_norm;
+        network.items.keep_within(max_norm);
         let recommender = SequenceRecommender::new(network);
         let mut task = SequenceTask::new(recommender, train, config, context.seed)?;
         let summary = training::fit(&mut task, context)?;

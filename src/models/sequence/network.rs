@@ -39,9 +39,11 @@ impl Host {
 
 /// The hidden rows that scores are made of.
 pub fn hidden(body: &dyn Body, setup: &Setup, layers: &mut dyn Layers, items: Var) -> Var {
+    let items = layers.dropout(items, setup.embeddings.embedding_dropout as f32);
+    let items = layers.noise(items, setup.embeddings.embedding_noise as f32);
     let last = body.forward(layers, items);
     if setup.cosine {
-        layers.unit(last, (1.0 / setup.temperature) as f32)
+        layers.unit(last, setup.length())
     } else {
         last
     }

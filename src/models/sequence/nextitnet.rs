@@ -22,7 +22,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
     summary: "dilated causal convolutions over the history",
     citation: "Yuan et al.: A Simple Convolutional Generative Network for Next Item \
                Recommendation, WSDM 2019",
-    params: &with_shared::<13>(&[
+    params: &with_shared::<20>(&[
         (
             "dilations",
             "one residual block for each: the distance of what its first convolution looks at",

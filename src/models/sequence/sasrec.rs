@@ -39,7 +39,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
               `block = \"ligr\"`",
     citation: "Kang, McAuley: Self-Attentive Sequential Recommendation, ICDM 2018; Tikhonovich \
                et al.: eSASRec, RecSys 2025",
-    params: &with_shared::<14>(&[
+    params: &with_shared::<21>(&[
         ("blocks", "attention blocks, one after the other"),
         ("heads", "attention heads, each of a multiple of 16 columns"),
         (

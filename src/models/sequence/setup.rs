@@ -5,8 +5,9 @@ use crate::kernels::catalog::Goal;
 use crate::kernels::layers::Layout;
 use crate::kernels::simd::WIDTH;
 use crate::model::ModelSpec;
+use crate::models::embeddings::{self, Embeddings};
+use crate::models::pairwise::{MARGIN, NEGATIVE_WEIGHT, check_ccl};
 use crate::models::params::{self, Parameter};
-use crate::tape::Updates;
 use crate::training::TrainingConfig;
 use anyhow::{Result, ensure};
 use serde::de::DeserializeOwned;
@@ -24,6 +25,11 @@ pub enum SequenceLoss {
     Bce,
     /// BCE with a calibrated positive (Petrov & Macdonald, RecSys 2023).
     Gbce,
+    /// Bayesian personalized ranking, against sampled negatives.
+    Bpr,
+    /// Cosine contrastive loss (Mao et al., CIKM 2021), against sampled
+    /// negatives.
+    Ccl,
 }
 
 /// Who shares sampled negatives.
@@ -47,7 +53,13 @@ pub struct Setup {
     pub logq_correction: bool,
     pub cosine: bool,
     pub temperature: f64,
+    pub margin: f64,
+    pub negative_weight: f64,
+    pub regularization: f64,
     pub init_deviation: f64,
+    /// Keys beside these, which other models share.
+    #[serde(skip)]
+    pub embeddings: Embeddings,
 }
 
 impl Default for Setup {
@@ -63,7 +75,11 @@ impl Default for Setup {
             logq_correction: false,
             cosine: false,
             temperature: TEMPERATURE,
+            margin: MARGIN,
+            negative_weight: NEGATIVE_WEIGHT,
+            regularization: 0.0,
             init_deviation: 0.02,
+            embeddings: Embeddings::default(),
         }
     }
 }
@@ -74,7 +90,7 @@ const CALIBRATION: f64 = 0.75;
 /// Of HSTU on ml-1m.
 const TEMPERATURE: f64 = 0.05;
 
-const SHARED: [Parameter; 11] = [
+const SHARED: [Parameter; 18] = [
     (
         "embedding_dim",
         "width of the item embeddings and of all hidden rows, a multiple of 16",
@@ -90,8 +106,9 @@ const SHARED: [Parameter; 11] = [
     ("dropout", "probability of dropping a number of a layer"),
     (
         "loss",
-        "cross_entropy (over the whole catalog), sampled_softmax, bce, gbce (`training.negatives` each; \
-         scores of both are moved by a constant to start at the odds that they will have)",
+        "cross_entropy (over the whole catalog), or with `training.negatives` each sampled_softmax, bce \
+         and gbce (scores of both are moved by a constant to start at the odds that they will have), bpr, \
+         ccl (cosine contrastive loss)",
     ),
     (
         "calibration",
@@ -111,10 +128,32 @@ const SHARED: [Parameter; 11] = [
         "cosine",
         "scores are cosines of the hidden row and the item's embedding, as HSTU was published",
     ),
-    ("temperature", "divides cosines"),
+    ("temperature", "divides cosines, unless the loss is ccl"),
+    (
+        "margin",
+        "ccl: cosines of negatives below it are as good as any",
+    ),
+    ("negative_weight", "ccl: weight of the negatives' mean"),
+    (
+        "regularization",
+        "L2 on the item embeddings of a step, those read, predicted and drawn, per prediction",
+    ),
     (
         "init_deviation",
         "deviation of the normal that embeddings start from",
+    ),
+    (
+        "l1",
+        "L1 on the item embeddings of a step, as `regularization`",
+    ),
+    embeddings::MAX_NORM,
+    (
+        "embedding_noise",
+        "deviation of the normal noise on the embeddings of histories in training",
+    ),
+    (
+        "embedding_dropout",
+        "probability of dropping a number of the embeddings of histories in training",
     ),
 ];
 
@@ -127,6 +166,7 @@ pub const fn with_shared<const N: usize>(own: &[Parameter]) -> [Parameter; N] {
 pub fn defaults<P: Default + Serialize>() -> toml::Table {
     let mut table = params::defaults::<P>();
     table.extend(params::defaults::<Setup>());
+    table.extend(params::defaults::<Embeddings>());
     table
 }
 
@@ -143,7 +183,13 @@ pub fn build<P>(
 where
     P: Default + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let setup: Setup = params::take(&mut table, &defaults::<P>())?;
+    let all = defaults::<P>();
+    let embeddings: Embeddings = params::take(&mut table, &all)?;
+    let setup: Setup = params::take(&mut table, &all)?;
+    let setup = Setup {
+        embeddings,
+        ..setup
+    };
     let own: P = params::parse(table)?;
     setup.validate()?;
     check(&own, &setup)?;
@@ -177,6 +223,16 @@ impl Setup {
             (0.0..=1.0).contains(&self.calibration),
             "`calibration` must lie in [0, 1]"
         );
+        ensure!(
+            self.regularization >= 0.0 && self.regularization.is_finite(),
+            "`regularization` must not be negative"
+        );
+        self.embeddings.check()?;
+        self.validate_loss()
+    }
+
+    /// Whether keys go with the loss.
+    fn validate_loss(&self) -> Result<()> {
         let (loss, own) = (self.loss, SequenceLoss::Gbce);
         ensure!(
             loss == own || self.calibration == CALIBRATION,
@@ -190,38 +246,61 @@ impl Setup {
             self.temperature > 0.0 && self.temperature.is_finite(),
             "`temperature` must be above 0"
         );
+        let is_ccl = loss == SequenceLoss::Ccl;
         ensure!(
-            self.cosine || self.temperature == TEMPERATURE,
-            "`temperature` is for `cosine = true`"
+            (self.cosine && !is_ccl) || self.temperature == TEMPERATURE,
+            "`temperature` is for `cosine = true` and a loss other than ccl, whose margin is one of \
+             cosines"
         );
         ensure!(
             loss != SequenceLoss::CrossEntropy || self.negatives_for == NegativesFor::Position,
             "`negatives_for` is for losses with negatives"
         );
-        Ok(())
+        check_ccl(
+            is_ccl,
+            ("cosine", self.cosine),
+            (self.margin, self.negative_weight),
+        )
+    }
+
+    /// How long hidden rows are made where scores are cosines.
+    pub fn length(&self) -> f32 {
+        if self.loss == SequenceLoss::Ccl {
+            1.0
+        } else {
+            (1.0 / self.temperature) as f32
+        }
+    }
+
+    /// Whether some of a target may be moved to other items. A calibrated
+    /// positive has a target of its own already.
+    fn smooths(&self) -> bool {
+        matches!(
+            self.loss,
+            SequenceLoss::CrossEntropy | SequenceLoss::SampledSoftmax | SequenceLoss::Bce
+        )
     }
 
     /// # Errors
     /// Settings of `[training]` that these models do not know.
     pub fn check(&self, config: &TrainingConfig) -> Result<()> {
         ensure!(
-            config.label_smoothing == 0.0,
-            "`training.label_smoothing` is not for models of sequences"
+            config.label_smoothing == 0.0 || self.smooths(),
+            "`training.label_smoothing` is for losses cross_entropy, sampled_softmax and bce"
         );
         ensure!(
             !config.normalize_ratings,
             "`training.normalize_ratings` is for models of ratings"
-        );
-        ensure!(
-            config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf`; use `rows` or `dense`"
         );
         Ok(())
     }
 
     /// See [`crate::model::ModelSpec::unused_training_keys`].
     pub fn unused_training_keys(&self) -> Vec<String> {
-        let mut unused = vec!["label_smoothing", "normalize_ratings"];
+        let mut unused = vec!["normalize_ratings"];
+        if !self.smooths() {
+            unused.push("label_smoothing");
+        }
         if self.loss == SequenceLoss::CrossEntropy {
             unused.extend(["negatives", "negative_sampling", "popularity_alpha"]);
         }
@@ -229,19 +308,25 @@ impl Setup {
     }
 
     /// What sampled rows are judged by; `None` for the whole catalog.
-    pub fn goal(&self, negatives: usize, num_items: usize) -> Option<Goal> {
+    pub fn goal(&self, config: &TrainingConfig, num_items: usize) -> Option<Goal> {
+        let (negatives, smoothing) = (config.negatives, config.label_smoothing as f32);
         match self.loss {
             SequenceLoss::CrossEntropy => None,
-            SequenceLoss::SampledSoftmax => Some(Goal::Softmax),
-            SequenceLoss::Bce => Some(bce(1.0, negatives)),
+            SequenceLoss::SampledSoftmax => Some(Goal::Softmax { smoothing }),
+            SequenceLoss::Bce => Some(bce(1.0, negatives, smoothing)),
             SequenceLoss::Gbce => {
                 // Equations 11 and 13: alpha is the share of the catalog that
                 // is sampled.
                 let alpha = negatives as f64 / (num_items.max(2) - 1) as f64;
                 let t = self.calibration;
                 let beta = alpha * (t * (1.0 - 1.0 / alpha) + 1.0 / alpha);
-                Some(bce(beta, negatives))
+                Some(bce(beta, negatives, 0.0))
             }
+            SequenceLoss::Bpr => Some(Goal::Bpr),
+            SequenceLoss::Ccl => Some(Goal::Ccl {
+                margin: self.margin as f32,
+                negative_weight: self.negative_weight as f32,
+            }),
         }
     }
 }
@@ -251,9 +336,10 @@ impl Setup {
 /// changes no order of items: embeddings would have to grow alike to bring all
 /// scores down to them, and histories of embeddings that are alike cannot be
 /// told apart. With one negative and beta 1 the offset is 0.
-fn bce(beta: f64, negatives: usize) -> Goal {
+fn bce(beta: f64, negatives: usize, smoothing: f32) -> Goal {
     Goal::Bce {
         positive: beta as f32,
         offset: (beta / negatives.max(1) as f64).ln() as f32,
+        smoothing,
     }
 }

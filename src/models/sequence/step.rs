@@ -2,16 +2,17 @@
 
 use super::Body;
 use super::cosine::UnitRows;
+use super::decay::{self, Decay};
 use super::network::{self, Host, Network};
 use super::part::{Part, divide};
 use super::setup::{NegativesFor, Setup};
-use super::updates::{AddUp, Segment, Squares, UpdateDense, UpdateRows};
-use crate::kernels::catalog::{Full, Goal, RowGradients, Sampled, transpose};
+use super::updates::{RowSums, Segment, Squares, UpdateDense};
+use crate::kernels::catalog::{self, Full, Goal, RowGradients, Sampled, transpose};
 use crate::kernels::layers::{DropoutStream, Graph, Weights};
-use crate::kernels::mf::{SharedSide, Side};
+use crate::kernels::mf::Side;
 use crate::kernels::simd::{self, Lane, add};
 use crate::kernels::table::Table;
-use crate::kernels::update::Hyper;
+use crate::kernels::update::{Hyper, clip_scale};
 use crate::optim::{Optimizer, num_states};
 use crate::sampling::NegativeSampler;
 use crate::seed::Rng;
@@ -25,9 +26,6 @@ const SEGMENTS: usize = 8;
 /// Bytes that all of those buffers may take, if that allows for one.
 const SEGMENT_BYTES: usize = 512 << 20;
 
-/// Item rows that a thread updates at a time.
-const ROWS: usize = 64;
-
 /// Weights, the optimizer's states, and the memory of a step.
 pub struct Trainer {
     weights: Weights,
@@ -38,11 +36,18 @@ pub struct Trainer {
     units: Option<UnitRows>,
     num_items: usize,
     goal: Option<Goal>,
+    /// Of the target, over the whole catalog.
+    smoothing: f32,
     /// [`transpose`] of the items, for the whole catalog.
     transposed: Vec<Lane>,
+    /// [`catalog::mean`] of the items, where the target is smoothed over them.
+    mean: Vec<Lane>,
+    decay: Option<Decay>,
+    /// The largest length of an item's row; 0 for any.
+    max_norm: f32,
     segments: Vec<Segment>,
     /// Sums over the segments.
-    item_sum: RowGradients,
+    item_sum: RowSums,
     dense_sum: Vec<Lane>,
     /// Whether rows without a gradient are updated, too.
     all_rows: bool,
@@ -57,6 +62,16 @@ pub struct Step<'a> {
     pub negatives: Option<Negatives<'a>>,
     /// Of this step.
     pub dropout: &'a Rng,
+}
+
+impl Step<'_> {
+    /// How often negatives are drawn for a sequence of so many predictions.
+    fn draws(&self, predictions: usize) -> usize {
+        match self.setup.negatives_for {
+            NegativesFor::Position => predictions,
+            NegativesFor::Sequence => 1,
+        }
+    }
 }
 
 /// Where negatives come from.
@@ -75,13 +90,15 @@ fn scored<'a>(items: &'a Side, units: Option<&'a UnitRows>) -> &'a Table {
     units.map_or(&items.weights, |units| &units.rows)
 }
 
-/// Parts of a step, where each has gradients of so many bytes.
+/// Parts of a step, where each has gradients of so many bytes whatever it
+/// touches.
 pub fn segments(bytes: usize) -> usize {
     (SEGMENT_BYTES / bytes.max(1)).clamp(1, SEGMENTS)
 }
 
 impl Trainer {
-    /// Takes weights and states over.
+    /// Takes weights and states over. `smoothing` is that of the target over
+    /// the whole catalog, where there is no `goal`.
     ///
     /// # Errors
     /// A device that fails.
@@ -89,6 +106,7 @@ impl Trainer {
         network: &Network,
         optimizer: &Optimizer,
         goal: Option<Goal>,
+        smoothing: f32,
         all_rows: bool,
     ) -> Result<Self> {
         let Host {
@@ -114,18 +132,26 @@ impl Trainer {
             }
         }
         let width = side.weights.per_row();
-        let tables = 1 + usize::from(units.is_some());
-        let bytes = (tables * rows * width + len) * size_of::<Lane>();
+        // The whole catalog's loss gives every row a gradient.
+        let whole = match goal {
+            None => (1 + usize::from(units.is_some())) * rows * width,
+            Some(_) => 0,
+        };
+        let bytes = (whole + len) * size_of::<Lane>();
         let segment = Segment {
-            items: RowGradients::zeros(rows, width),
-            units: units.as_ref().map(|_| RowGradients::zeros(rows, width)),
+            items: RowGradients::new(rows, width),
+            units: units.as_ref().map(|_| RowGradients::new(rows, width)),
             dense: vec![Lane::ZERO; len],
         };
         Ok(Self {
             segments: vec![segment; segments(bytes)],
-            item_sum: RowGradients::zeros(rows, width),
+            item_sum: RowSums::new(rows, width),
             dense_sum: vec![Lane::ZERO; len],
             transposed: Vec::new(),
+            mean: Vec::new(),
+            smoothing,
+            decay: Decay::of(&network.setup),
+            max_norm: network.setup.embeddings.max_norm as f32,
             items: side,
             units,
             num_items: network.num_items,
@@ -144,6 +170,9 @@ impl Trainer {
         if self.goal.is_none() {
             let scored = scored(&self.items, self.units.as_ref());
             transpose(scored, self.num_items, &mut self.transposed);
+            if self.smoothing > 0.0 {
+                self.mean = catalog::mean(scored, self.num_items);
+            }
         }
         let predictions: usize = step.parts.iter().map(Part::predictions).sum();
         let scale = 1.0 / predictions as f32;
@@ -162,10 +191,7 @@ impl Trainer {
         let squares = self.add_up(&segments);
         segments.par_iter_mut().for_each(Segment::clear);
         self.segments = segments;
-        let scale = match self.gradient_clip {
-            0.0 => 1.0,
-            limit => (limit / (squares.sqrt() + 1e-12)).min(1.0) as f32,
-        };
+        let scale = clip_scale(squares, self.gradient_clip);
         self.update(hyper, scale);
         losses.iter().sum()
     }
@@ -214,7 +240,33 @@ impl Trainer {
         for (&item, gradient) in part.inputs.iter().zip(to_input.chunks_exact(width)) {
             segment.items.add(item, gradient);
         }
-        loss
+        loss + self.penalty(step, part, scale, &mut segment.items)
+    }
+
+    /// The sum of the penalties of a part's items, and their gradients.
+    fn penalty(
+        &self,
+        step: &Step<'_>,
+        part: &Part,
+        scale: f32,
+        to_items: &mut RowGradients,
+    ) -> f64 {
+        let Some(decay) = self.decay else {
+            return 0.0;
+        };
+        let table = &self.items.weights;
+        let mut sum = 0.0;
+        let mut add = |items: &[u32]| sum += decay.add(items, table, scale, to_items);
+        add(&part.inputs);
+        add(&part.targets);
+        if let Some(negatives) = step.negatives {
+            let mut drawn = Vec::new();
+            for &(user, place, count) in &part.sequences {
+                negatives.draw(user, place, step.draws(count), &mut drawn);
+                add(&drawn);
+            }
+        }
+        sum
     }
 
     /// The sum of a part's losses, and the gradients by way of the scores.
@@ -236,6 +288,8 @@ impl Trainer {
                 transposed: &self.transposed,
                 num_items: self.num_items,
                 scale,
+                smoothing: self.smoothing,
+                mean: &self.mean,
                 to_hidden,
                 to_items,
             });
@@ -244,8 +298,7 @@ impl Trainer {
         let width = items.per_row();
         let (mut from, mut loss, mut drawn) = (0, 0.0, Vec::new());
         for &(user, place, count) in &part.sequences {
-            let draws = if shared { 1 } else { count };
-            negatives.draw(user, place, draws, &mut drawn);
+            negatives.draw(user, place, step.draws(count), &mut drawn);
             let rows = from * width..(from + count) * width;
             loss += simd::run(Sampled {
                 goal,
@@ -266,54 +319,30 @@ impl Trainer {
 
     /// Sums the segments up in their order; returns the sum of squares.
     fn add_up(&mut self, segments: &[Segment]) -> f64 {
-        let width = self.item_sum.width;
-        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
-        let touched = self.item_sum.touched.par_chunks_mut(ROWS);
-        let squares: Vec<f64> = rows
-            .zip(touched)
-            .enumerate()
-            .map(|(chunk, (rows, touched))| {
-                let first = chunk * ROWS;
-                simd::run(AddUp {
-                    first,
-                    rows,
-                    touched,
-                    segments,
-                    items: &self.items.weights,
-                    units: self.units.as_ref(),
-                })
-            })
-            .collect();
+        let units = self.units.as_ref();
+        let squares = self.item_sum.add_up(segments, &self.items.weights, units);
         self.dense_sum.fill(Lane::ZERO);
         for segment in segments {
             add(&mut self.dense_sum, &segment.dense);
         }
-        let dense = simd::run(Squares(&self.dense_sum));
-        squares.iter().sum::<f64>() + f64::from(dense)
+        squares + f64::from(simd::run(Squares(&self.dense_sum)))
     }
 
     fn update(&mut self, hyper: &Hyper, scale: f32) {
-        let width = self.item_sum.width;
-        let side = SharedSide::of(&mut self.items);
-        let rows = self.item_sum.lanes.par_chunks_mut(ROWS * width);
-        let touched = self.item_sum.touched.par_chunks(ROWS);
-        let all = self.all_rows;
-        rows.zip(touched)
-            .enumerate()
-            .for_each(|(chunk, (rows, touched))| {
-                simd::run(UpdateRows {
-                    side: &side,
-                    first: (chunk * ROWS) as u32,
-                    width,
-                    rows,
-                    touched,
-                    all,
-                    hyper,
-                    scale,
-                });
-            });
+        self.item_sum
+            .update(&mut self.items, self.all_rows, hyper, scale);
+        if self.max_norm > 0.0 {
+            let table = &mut self.items.weights;
+            match self.all_rows {
+                true => decay::shorten_all(table, self.max_norm),
+                false => decay::shorten(table, self.item_sum.rows(), self.max_norm),
+            }
+        }
         if let Some(units) = &mut self.units {
-            units.renew(&self.items.weights, &self.item_sum.touched, all);
+            match self.all_rows {
+                true => units.renew_all(&self.items.weights),
+                false => units.renew(&self.items.weights, self.item_sum.rows()),
+            }
         }
         simd::run(UpdateDense {
             weights: &mut self.weights.lanes,

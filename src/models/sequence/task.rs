@@ -70,10 +70,7 @@ impl<'a> SequenceTask<'a> {
             let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
             Some(NegativeSampler::new(log, sampling, alpha)?)
         };
-        let expected = |sampler: &NegativeSampler| {
-            let of = |item| (config.negatives as f32 * sampler.probability(item)).ln();
-            (0..train.num_items as u32).map(of).collect()
-        };
+        let expected = |sampler: &NegativeSampler| sampler.log_expected(config.negatives);
         let corrected = sampler.as_ref().filter(|_| network.setup.logq_correction);
         Ok(Self {
             log_expected: corrected.map(expected),
@@ -119,7 +116,7 @@ impl<'a> SequenceTask<'a> {
     fn goal(&self) -> Option<Goal> {
         let network = &self.recommender.network;
         let setup = &network.setup;
-        setup.goal(self.config.negatives, network.num_items)
+        setup.goal(self.config, network.num_items)
     }
 
     /// The windows of a step, in groups for a graph each.
@@ -171,6 +168,7 @@ impl Trainable for SequenceTask<'_> {
             network: &self.recommender.network,
             parts: &parts,
             goal: self.goal(),
+            smoothing: self.config.label_smoothing as f32,
             negatives: self.negatives(),
         }
         .loss(tape);
@@ -184,7 +182,9 @@ impl Trainable for SequenceTask<'_> {
             return Ok(false);
         }
         let all_rows = self.config.updates == Updates::Dense;
-        self.trainer = Some(Trainer::new(network, optimizer, self.goal(), all_rows)?);
+        let smoothing = self.config.label_smoothing as f32;
+        let trainer = Trainer::new(network, optimizer, self.goal(), smoothing, all_rows)?;
+        self.trainer = Some(trainer);
         Ok(true)
     }
 

@@ -17,6 +17,7 @@ use crate::data::interactions::Interactions;
 use crate::kernels::layers::Layout;
 use crate::kernels::update::Hyper;
 use crate::model::{Query, Recommender};
+use crate::models::embeddings::Embeddings;
 use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::{Param, host};
 use crate::seed::{Rng, Seed};
@@ -35,9 +36,22 @@ type Matrix = Vec<Vec<f64>>;
 /// Weights by name, row-major.
 type Plain = BTreeMap<String, Vec<f64>>;
 
-fn setup(cosine: bool) -> Setup {
+/// What a step minimizes beside the scores of next items.
+#[derive(Clone, Copy, Debug, Default)]
+struct Aims {
+    smoothing: f64,
+    l2: f64,
+    l1: f64,
+}
+
+fn setup(cosine: bool, aims: Aims) -> Setup {
     Setup {
         cosine,
+        regularization: aims.l2,
+        embeddings: Embeddings {
+            l1: aims.l1,
+            ..Embeddings::default()
+        },
         temperature: TEMPERATURE,
         embedding_dim: DIM,
         max_length: 6,
@@ -48,9 +62,9 @@ fn setup(cosine: bool) -> Setup {
 }
 
 /// With weights that are random where they begin as constants.
-fn network(block: &str, cosine: bool) -> Network {
+fn network(block: &str, cosine: bool, aims: Aims) -> Network {
     let params = format!("block = \"{block}\"\nblocks = 2");
-    network_of(&params, setup(cosine), sasrec::body)
+    network_of(&params, setup(cosine, aims), sasrec::body)
 }
 
 /// A model's body by its parameters.
@@ -83,6 +97,7 @@ fn plain(network: &Network) -> Plain {
 struct Formula<'a> {
     weights: &'a Plain,
     cosine: bool,
+    aims: Aims,
 }
 
 impl Formula<'_> {
@@ -207,17 +222,26 @@ impl Formula<'_> {
         (0..ITEMS as u32).map(score).collect()
     }
 
+    fn penalty(&self, items: &[u32]) -> f64 {
+        let numbers = items.iter().flat_map(|&item| self.item(item));
+        let of = |w: &f64| self.aims.l2 * w * w + self.aims.l1 * w.abs();
+        numbers.map(of).sum()
+    }
+
     /// The sum of the cross-entropies of all next items, with hidden rows by
-    /// `hidden`.
+    /// `hidden`, and of the penalties of what is read and predicted.
     fn loss(&self, windows: &[Vec<u32>], hidden: impl Fn(&[u32]) -> Matrix) -> f64 {
         let window = |window: &Vec<u32>| {
             let hidden = hidden(&window[..window.len() - 1]);
             let row = |(row, &next): (&Vec<f64>, &u32)| {
                 let scores = self.scores(row);
                 let sum: f64 = scores.iter().map(|s| s.exp()).sum();
-                sum.ln() - scores[next as usize]
+                let even = scores.iter().sum::<f64>() / scores.len() as f64;
+                let smoothing = self.aims.smoothing;
+                sum.ln() - (1.0 - smoothing) * scores[next as usize] - smoothing * even
             };
-            hidden.iter().zip(&window[1..]).map(row).sum::<f64>()
+            let losses = hidden.iter().zip(&window[1..]).map(row).sum::<f64>();
+            losses + self.penalty(&window[..window.len() - 1]) + self.penalty(&window[1..])
         };
         windows.iter().map(window).sum()
     }
@@ -249,7 +273,7 @@ fn windows() -> Vec<Vec<u32>> {
 const RATE: f64 = 1.0;
 
 /// Loss and gradients of one step, by way of plain gradient descent.
-fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
+fn step(network: &mut Network, smoothing: f64, by_tape: bool) -> (f64, Plain) {
     let config = OptimizerConfig::plain_sgd();
     let mut optimizer = Optimizer::new(config);
     let examples = Examples::new(&log(), &network.setup, 1);
@@ -263,10 +287,11 @@ fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
     let before = plain(network);
     let stream = Seed(1).stream("dropout");
     if by_tape {
-        let loss = tape_step(network, &mut optimizer, &parts, stream);
+        let loss = tape_step(network, smoothing, &mut optimizer, &parts, stream);
         return (10.0 * loss, moved(before, network));
     }
-    let mut trainer = Trainer::new(network, &optimizer, None, false).unwrap();
+    let smoothing = smoothing as f32;
+    let mut trainer = Trainer::new(network, &optimizer, None, smoothing, false).unwrap();
     let loss = trainer.step(
         &Step {
             body: network.body.as_ref(),
@@ -284,6 +309,7 @@ fn step(network: &mut Network, by_tape: bool) -> (f64, Plain) {
 /// One step by operations on tensors; the mean loss.
 fn tape_step(
     network: &mut Network,
+    smoothing: f64,
     optimizer: &mut Optimizer,
     parts: &[Part],
     dropout: Rng,
@@ -294,6 +320,7 @@ fn tape_step(
         network,
         parts,
         goal: None,
+        smoothing: smoothing as f32,
         negatives: None,
     };
     let loss = step.loss(&mut tape);
@@ -315,23 +342,35 @@ fn moved(before: Plain, network: &Network) -> Plain {
 
 #[test]
 fn a_step_is_the_formula_and_its_derivatives() {
+    let none = Aims::default();
+    let all = Aims {
+        smoothing: 0.2,
+        l2: 0.1,
+        l1: 0.05,
+    };
     let cases = [
-        ("sasrec", false),
-        ("pre_norm", false),
-        ("ligr", false),
-        ("ligr", true),
+        ("sasrec", false, none),
+        ("pre_norm", false, none),
+        ("ligr", false, none),
+        ("ligr", true, none),
+        ("sasrec", false, all),
+        ("ligr", true, all),
     ];
     let both = cases
         .into_iter()
         .flat_map(|case| [(case, false), (case, true)]);
-    for ((kind, cosine), by_tape) in both {
-        let mut network = network(kind, cosine);
+    for ((kind, cosine, aims), by_tape) in both {
+        let mut network = network(kind, cosine, aims);
         let mut weights = plain(&network);
         let loss_of = |weights: &Plain| {
-            let formula = Formula { weights, cosine };
+            let formula = Formula {
+                weights,
+                cosine,
+                aims,
+            };
             formula.loss(&windows(), |items| formula.hidden(items, kind))
         };
-        let (loss, gradients) = step(&mut network, by_tape);
+        let (loss, gradients) = step(&mut network, aims.smoothing, by_tape);
         let exact = loss_of(&weights);
         assert!(
             (loss - exact).abs() < 1e-4 * exact,
@@ -347,7 +386,7 @@ fn a_step_is_the_formula_and_its_derivatives() {
                 moved(1e-5);
                 assert!(
                     (finite - gradient[at]).abs() < 1e-4,
-                    "{kind}, cosine {cosine}, by tape {by_tape}, {name} {at}: {finite} {}",
+                    "{kind}, cosine {cosine}, {aims:?}, by tape {by_tape}, {name} {at}: {finite} {}",
                     gradient[at]
                 );
             }
@@ -358,7 +397,8 @@ fn a_step_is_the_formula_and_its_derivatives() {
 #[test]
 fn the_newest_items_are_served_by_the_formula() {
     for cosine in [false, true] {
-        let network = network("ligr", cosine);
+        let aims = Aims::default();
+        let network = network("ligr", cosine, aims);
         let weights = plain(&network);
         let model = SequenceRecommender::new(network);
         let history = &log().items[..9];
@@ -369,7 +409,11 @@ fn the_newest_items_are_served_by_the_formula() {
         let mut scores = vec![0.0; ITEMS];
         model.score(&[query], &mut scores).unwrap();
         let weights = &weights;
-        let formula = Formula { weights, cosine };
+        let formula = Formula {
+            weights,
+            cosine,
+            aims,
+        };
         let hidden = formula.hidden(&history[3..], "ligr");
         for (score, exact) in scores.iter().zip(formula.scores(&hidden[5])) {
             assert!((f64::from(*score) - exact).abs() < 1e-4, "{score} {exact}");
@@ -385,7 +429,7 @@ fn masks_are_a_share_of_the_items_and_never_none() {
         num_items: ITEMS,
         ..Interactions::default()
     };
-    let mut examples = Examples::new(&log, &setup(false), 0);
+    let mut examples = Examples::new(&log, &setup(false, Aims::default()), 0);
     examples.begin_epoch(Seed(3), 1);
     let mut masked = 0;
     for example in examples.step(0..examples.len()) {

@@ -7,7 +7,9 @@
 //! both sides normalized (section 5). There a stream is estimated to tell that
 //! probability; here the training interactions are at hand and are counted
 //! (their share, of which all items take the same multiple in a batch). Other
-//! positives of a user are no negatives, and rewards are all 1.
+//! positives of a user are no negatives, and rewards are all 1. Other losses
+//! are those of [`crate::losses`], over sampled negatives or over the whole
+//! catalog, which then goes through its tower in every step.
 //!
 //! A user is the mean of learned vectors of the history, and features; there is
 //! no user id, so that somebody new is served like anybody else. While it is
@@ -16,6 +18,7 @@
 //! features; one without training interactions has the embedding of an unknown
 //! id, which `id_dropout` trains, and its own features.
 
+mod params;
 mod recommender;
 mod task;
 #[cfg(test)]
@@ -24,33 +27,36 @@ mod towers;
 
 use super::ModelEntry;
 use super::autoencoder::Init;
-use super::features::{Embedder, Start, check, params, side::Side, user_counts};
+use super::embeddings;
+use super::features::{Embedder, Start, params as shared, side::Side, user_counts};
 use super::pairwise::{Examples, InBatch, ensure_params_fit};
+use crate::data::interactions::Interactions;
+use crate::device;
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
+use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::load_all;
 use crate::sampling::{NegativeSampler, NegativeSampling};
 use crate::seed::Seed;
-use crate::tape::Updates;
 use crate::tensors::NamedTensors;
-use crate::training;
-use anyhow::{Result, ensure};
+use crate::training::{self, TrainingConfig};
+use anyhow::Result;
 use burn::tensor::Device;
+use params::Params;
 use recommender::TwoTower;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use task::Task;
 use towers::Towers;
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "two_tower",
-    summary: "two-tower retrieval over history and features: in-batch softmax with logQ correction; serves new users and items",
+    summary: "two-tower retrieval over history and features: in-batch softmax with logQ correction, or other losses; serves new users and items",
     citation: "Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations, RecSys 2019",
     params: &[
-        params::EMBEDDING_DIM,
+        shared::EMBEDDING_DIM,
         ("output_dim", "width of what comes out of a tower"),
         ("hidden", "widths of the hidden layers of each tower"),
-        params::DROPOUT,
+        shared::DROPOUT,
         (
             "history_length",
             "latest items of a user that make the history",
@@ -61,88 +67,38 @@ pub const ENTRY: ModelEntry = ModelEntry {
             "probability of training an item without its id",
         ),
         ("normalize", "whether vectors have length 1"),
-        ("temperature", "divides scores before the softmax"),
+        (
+            "loss",
+            "in_batch_softmax, or with sampled negatives bpr, bce, softmax, ccl (cosine contrastive \
+             loss), or full_softmax (the catalog)",
+        ),
+        (
+            "temperature",
+            "divides scores before the loss, unless that is ccl",
+        ),
         (
             "logq_correction",
-            "corrects in-batch negatives for their popularity",
+            "corrects negatives of in_batch_softmax, and those that softmax draws by popularity, for \
+             their popularity",
         ),
-        params::REGULARIZATION,
-        params::INIT_DEVIATION,
+        (
+            "margin",
+            "ccl: cosines of negatives below it are as good as any",
+        ),
+        ("negative_weight", "ccl: weight of the negatives' mean"),
+        shared::REGULARIZATION,
+        shared::INIT_DEVIATION,
+        embeddings::L1,
+        embeddings::MAX_NORM,
+        embeddings::NOISE,
+        embeddings::DROPOUT,
     ],
     gradient: true,
-    defaults: super::params::defaults::<Params>,
-    build: |table| {
-        let params: Params = super::params::parse(table)?;
-        params.validate()?;
-        Ok(Box::new(params))
-    },
+    defaults: params::defaults,
+    build: |table| Ok(Box::new(Params::parse(table)?)),
 };
 
-/// Parameters of `two_tower`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    pub embedding_dim: usize,
-    pub output_dim: usize,
-    pub hidden: Vec<usize>,
-    pub dropout: f64,
-    pub history_length: usize,
-    pub features: bool,
-    pub id_dropout: f64,
-    pub normalize: bool,
-    pub temperature: f64,
-    pub logq_correction: bool,
-    pub regularization: f64,
-    pub init_deviation: f64,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 64,
-            output_dim: 64,
-            hidden: vec![128],
-            dropout: 0.0,
-            history_length: 100,
-            features: true,
-            id_dropout: 0.0,
-            normalize: true,
-            temperature: 0.1,
-            logq_correction: true,
-            regularization: 0.0,
-            init_deviation: 0.05,
-        }
-    }
-}
-
 impl Params {
-    fn validate(&self) -> Result<()> {
-        check(&self.hidden, self.dropout)?;
-        let widths = [
-            ("embedding_dim", self.embedding_dim),
-            ("output_dim", self.output_dim),
-            ("history_length", self.history_length),
-        ];
-        for (key, value) in widths {
-            ensure!(value > 0, "`{key}` must be at least 1");
-        }
-        ensure!(
-            (0.0..1.0).contains(&self.id_dropout),
-            "`id_dropout` must lie in [0, 1)"
-        );
-        for (key, value) in [
-            ("temperature", self.temperature),
-            ("init_deviation", self.init_deviation),
-        ] {
-            ensure!(value > 0.0, "`{key}` must be above 0");
-        }
-        ensure!(
-            self.regularization >= 0.0,
-            "`regularization` must not be negative"
-        );
-        Ok(())
-    }
-
     /// To be trained, or without a seed all zero, to be loaded.
     fn towers(&self, data: ModelData<'_>, seed: Option<Seed>, device: &Device) -> Towers {
         let train = data.train;
@@ -167,15 +123,41 @@ impl Params {
     }
 }
 
+/// What the loss draws negatives by; none for the whole catalog, where users
+/// with every item do no harm.
+fn sampler(
+    loss: Loss,
+    log: &Arc<Interactions>,
+    config: &TrainingConfig,
+) -> Result<Option<NegativeSampler>> {
+    let (sampling, alpha) = match loss {
+        Loss::FullSoftmax => return Ok(None),
+        // It is asked for positives alone.
+        Loss::InBatchSoftmax => (NegativeSampling::Uniform, 0.0),
+        _ => (config.negative_sampling, config.popularity_alpha),
+    };
+    NegativeSampler::new(log.clone(), sampling, alpha).map(Some)
+}
+
 impl ModelSpec for Params {
+    fn unused_training_keys(&self) -> Vec<String> {
+        self.objective().unused_training_keys()
+    }
+
     /// Of the tables of items, which users are pooled from, too; those of
     /// feature columns are small beside them.
     fn footprint(&self, work: &Workload<'_>) -> Footprint {
         let (dim, batch) = (self.embedding_dim as u64, work.training.batch_size as u64);
-        let wide = self.hidden.iter().sum::<usize>() + self.output_dim;
-        let rows = (self.history_length as u64 + 4) * dim + 2 * wide as u64;
+        let wide = (self.hidden.iter().sum::<usize>() + self.output_dim) as u64;
+        let item = 4 * dim + wide;
+        let pair = self.history_length as u64 * dim + wide + item;
+        let others = match self.loss {
+            Loss::InBatchSoftmax => batch * batch,
+            Loss::FullSoftmax => work.items() * (batch + item),
+            _ => batch * work.training.negatives as u64 * item,
+        };
         // Forward and backward of rows and scores.
-        let step = 4 * 4 * batch * (rows + batch);
+        let step = 4 * 4 * (batch * pair + others);
         let mut footprint = work.trained(2 * work.items() * dim, step, SMALLER_EMBEDDINGS);
         footprint.fitting += 2 * work.sparse();
         footprint
@@ -183,20 +165,23 @@ impl ModelSpec for Params {
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
         let (train, config) = (context.data.train, context.training);
-        ensure!(
-            config.updates != Updates::Hogwild,
-            "`training.updates = \"hogwild\"` is for model `mf`; use `rows`"
-        );
-        ensure!(
-            !config.normalize_ratings,
-            "`training.normalize_ratings` is for models of ratings"
-        );
-        let towers = self.towers(context.data, Some(context.seed), context.device);
+        self.check_training(config)?;
+        if self.loss == Loss::FullSoftmax {
+            let (batch, items) = (config.batch_size, train.num_items);
+            let what = format!("the scores of `training.batch_size = {batch}` users");
+            device::ensure_fits(context.device, &what, 4 * batch * items)?;
+        }
+        let mut towers = self.towers(context.data, Some(context.seed), context.device);
         ensure_params_fit(towers.params(), context.device)?;
+        towers.keep_within(self.embeddings.max_norm);
         let log = Arc::new(train.sorted_by_item());
-        let sampler = NegativeSampler::new(log.clone(), NegativeSampling::Uniform, 0.0)?;
+        let sampler = sampler(self.loss, &log, config)?;
+        let by_popularity = config.negative_sampling == NegativeSampling::Popularity;
+        let corrected = self.loss == Loss::Softmax && self.logq_correction && by_popularity;
+        let expected = |sampler: &NegativeSampler| sampler.log_expected(config.negatives);
         let mut task = Task {
-            examples: Examples::new(log, Some(sampler), 1),
+            log_expected: sampler.as_ref().filter(|_| corrected).map(expected),
+            examples: Examples::new(log, sampler, config.negatives),
             model: TwoTower::new(towers, train.num_items, context.device),
             in_batch: InBatch::new(train, self.logq_correction),
             params: self,

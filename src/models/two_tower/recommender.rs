@@ -1,21 +1,30 @@
 //! Fitted towers: anybody with a history or features is served.
 
 use super::towers::Towers;
+use crate::device::{Family, family};
+use crate::kernels::top_k::{List, Masks, top_k_in_tiles};
 use crate::model::{ItemVectors, Query, QueryVectors, Recommender, ScoreForm};
-use crate::params::host;
+use crate::params::{Param, host};
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
+use std::sync::OnceLock;
 
 /// Users or items that go through a tower at a time.
 const CHUNK: usize = 1 << 12;
+
+/// Scores of a tile of queries and items.
+const TILE: usize = 1 << 24;
 
 /// Towers with what serving needs.
 pub struct TwoTower {
     pub towers: Towers,
     num_items: usize,
     device: Device,
+    /// The items' vectors as columns, made of the towers when they are first
+    /// asked for.
+    catalog: OnceLock<Tensor<2>>,
 }
 
 impl TwoTower {
@@ -24,7 +33,14 @@ impl TwoTower {
             towers,
             num_items,
             device: device.clone(),
+            catalog: OnceLock::new(),
         }
+    }
+
+    /// What was made of the parameters is made anew after this.
+    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+        self.catalog.take();
+        self.towers.params_mut()
     }
 
     /// `[queries, output_dim]`
@@ -50,10 +66,19 @@ impl TwoTower {
         self.towers.items(&mut tape, items, None).vectors
     }
 
+    /// `[output_dim, items]`
     fn catalog(&self) -> Tensor<2> {
-        let items: Vec<u32> = (0..self.num_items as u32).collect();
-        let chunks = items.chunks(CHUNK).map(|items| self.items(items));
-        Tensor::cat(chunks.collect(), 0)
+        let make = || {
+            let items: Vec<u32> = (0..self.num_items as u32).collect();
+            let chunks = items.chunks(CHUNK).map(|items| self.items(items));
+            Tensor::cat(chunks.collect(), 0).transpose()
+        };
+        self.catalog.get_or_init(make).clone()
+    }
+
+    /// `[queries, items]`
+    fn tile(&self, queries: &[Query<'_>]) -> Result<Tensor<2>> {
+        Ok(self.users(queries)?.matmul(self.catalog()))
     }
 }
 
@@ -63,11 +88,9 @@ impl Recommender for TwoTower {
     }
 
     fn score(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<()> {
-        let items = self.catalog().transpose();
         let tiles = scores.chunks_mut(CHUNK * self.num_items.max(1));
         for (queries, scores) in queries.chunks(CHUNK).zip(tiles) {
-            let tile = self.users(queries)?.matmul(items.clone());
-            scores.copy_from_slice(&host(tile)?);
+            scores.copy_from_slice(&host(self.tile(queries)?)?);
         }
         Ok(())
     }
@@ -82,7 +105,10 @@ impl Recommender for TwoTower {
     }
 
     fn score_form(&self) -> Result<ScoreForm> {
-        let vectors = self.catalog();
+        if family(&self.device) == Family::Gpu {
+            return Ok(ScoreForm::OnDevice);
+        }
+        let vectors = self.catalog().transpose();
         Ok(ScoreForm::InnerProducts(ItemVectors {
             dim: vectors.dims()[1],
             vectors: host(vectors)?,
@@ -99,6 +125,11 @@ impl Recommender for TwoTower {
             vectors,
             offsets: vec![0.0; queries.len()],
         })
+    }
+
+    fn pick_best(&self, queries: &[Query<'_>], masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
+        let height = (TILE / self.num_items.max(1)).clamp(1, CHUNK);
+        top_k_in_tiles(queries, height, masks, k, |queries| self.tile(queries))
     }
 
     fn weights(&self) -> Result<NamedTensors> {

@@ -2,6 +2,7 @@
 
 use super::Params;
 use crate::models::autoencoder::{Init, Linear};
+use crate::models::embeddings::Embeddings;
 use crate::models::features::{Embedder, Mlp};
 use crate::params::Param;
 use crate::tape::{Bags, Tape};
@@ -18,6 +19,7 @@ pub struct Towers {
     item: Tower,
     normalize: bool,
     regularization: f64,
+    embeddings: Embeddings,
 }
 
 /// Hidden layers, and a linear one behind them.
@@ -49,11 +51,13 @@ impl Tower {
     }
 }
 
-/// What came out of a tower, and the squares of the embeddings that went in.
+/// What came out of a tower, and the embeddings that went in.
 pub struct Out {
     /// `[count, output_dim]`
     pub vectors: Tensor<2>,
-    squares: Tensor<1>,
+    /// `[count, width]`: those of all fields, and of users the mean of their
+    /// history's.
+    pub input: Tensor<2>,
 }
 
 /// Below it, a vector counts as zero.
@@ -79,6 +83,7 @@ impl Towers {
             history_length: params.history_length,
             normalize: params.normalize,
             regularization: params.regularization,
+            embeddings: params.embeddings,
         }
     }
 
@@ -139,19 +144,31 @@ impl Towers {
     }
 
     fn out(&self, tape: &mut Tape, tower: &Tower, input: Tensor<2>) -> Out {
-        let squares = (input.clone() * input.clone()).sum();
-        let mut vectors = tower.forward(tape, input);
+        let seen = self.embeddings.disturb(tape, input.clone());
+        let mut vectors = tower.forward(tape, seen);
         if self.normalize {
             let lengths = (vectors.clone() * vectors.clone()).sum_dim(1) + SMALLEST;
             vectors = vectors / lengths.sqrt();
         }
-        Out { vectors, squares }
+        Out { vectors, input }
     }
 
-    /// The regularizer, as a mean over the pairs of a batch.
-    pub fn penalty(&self, users: &Out, items: &Out) -> Option<Tensor<1>> {
-        let pairs = users.vectors.dims()[0] as f64;
-        let squares = || users.squares.clone() + items.squares.clone();
-        (self.regularization > 0.0).then(|| squares() * (self.regularization / pairs))
+    /// From now on no update leaves a row of a table longer than this; 0 for
+    /// any length.
+    pub fn keep_within(&mut self, max_norm: f64) {
+        let tables = self.users.params_mut().chain(self.items.params_mut());
+        let tables = tables.chain([&mut self.history]);
+        tables.for_each(|table| table.keep_within(max_norm));
+    }
+
+    /// The regularizer of what went into both towers for some pairs, as a mean
+    /// over them; there may be several rows of items for a user's one.
+    pub fn penalty(&self, users: &Tensor<2>, items: &Tensor<2>) -> Option<Tensor<1>> {
+        let pairs = users.dims()[0];
+        let squares = |rows: &Tensor<2>| (rows.clone() * rows.clone()).sum();
+        let l2 = (self.regularization > 0.0)
+            .then(|| (squares(users) + squares(items)) * (self.regularization / pairs as f64));
+        let l1 = self.embeddings.l1_of(&[users, items], pairs);
+        l2.into_iter().chain(l1).reduce(|a, b| a + b)
     }
 }

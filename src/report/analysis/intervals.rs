@@ -1,6 +1,6 @@
 //! How far the figures would move with other users.
 //!
-//! All users: the bootstrap of [`crate::stats`]. Groups of them, of which there
+//! All users: [`mean_intervals`]. Groups of them, of which there
 //! are many: standard errors.
 
 use super::Subject;

@@ -1,7 +1,7 @@
 //! The first kernel of a step: draws, scores, loss, derivatives, the users'
 //! gradients, and the lists of places that look up a row.
 
-use super::draw::{Log, negative, shuffled};
+use crate::kernels::examples::draw::{Log, negative, shuffled};
 use crate::kernels::gpu::UNITS;
 use cubecl::prelude::*;
 

@@ -6,7 +6,6 @@
 //! its row. Nothing costs in proportion to a table, and the result does not
 //! depend on the order in which the GPU's units happen to run.
 
-mod draw;
 mod forward;
 mod sizes;
 mod update;
@@ -14,6 +13,7 @@ mod update;
 use super::{Goal, Settings};
 use crate::data::interactions::Interactions;
 use crate::device::{client, ensure_fits};
+use crate::kernels::examples::{epoch_words, pack};
 use crate::kernels::gpu::{Formula, NumbersLaunch, UNITS};
 use crate::kernels::update::Hyper;
 use crate::sampling::NegativeSampler;
@@ -150,34 +150,24 @@ impl DeviceFactors {
         if self.log.is_some() {
             return Ok(());
         }
-        let alias = sampler.and_then(NegativeSampler::alias);
-        let mut words: Vec<u32> = log.offsets.iter().map(|&o| o as u32).collect();
-        words.extend(log.user_column());
-        words.extend(&log.items);
-        let mut reals = match (&self.settings.goal, &log.weights) {
-            (Goal::Mse, Some(ratings)) => ratings.clone(),
-            _ => Vec::new(),
-        };
-        if let Some((thresholds, others)) = alias {
-            words.extend(others);
-            reals = thresholds.to_vec();
-        }
+        let ratings = log.weights.as_deref();
+        let ratings = ratings.filter(|_| self.settings.goal == Goal::Mse);
+        let packed = pack(log, sampler, ratings);
+        let (words, reals) = (packed.words, packed.reals);
         ensure_fits(device, "the log of training interactions", 4 * words.len())?;
-        // An empty buffer cannot be bound.
-        reals.resize(reals.len().max(1), 0.0);
         self.log = Some(Log {
             sizes: [words.len(), reals.len()],
             words: self.client.create_from_slice(u32::as_bytes(&words)),
             reals: self.client.create_from_slice(f32::as_bytes(&reals)),
             interactions: log.items.len(),
-            popularity: alias.is_some(),
+            popularity: packed.popularity,
         });
         Ok(())
     }
 
     /// Takes up the order and the negatives of an epoch.
     pub fn begin_epoch(&mut self, order: &Permutation, stream: &Rng) {
-        let words = draw::epoch_words(order, stream);
+        let words = epoch_words(order, stream);
         if self.epoch.as_ref().is_none_or(|(old, _)| *old != words) {
             let handle = self.client.create_from_slice(u32::as_bytes(&words));
             self.epoch = Some((words, handle));

@@ -11,7 +11,7 @@ type Shape = (usize, bool);
 
 /// Rows of three users and four items.
 fn tables(columns: usize) -> (Vec<f32>, Vec<f32>) {
-    let mut rng = Seed(8).stream("test");
+    let mut rng = Seed::fresh().stream("test");
     let scale = 2.0 / (columns as f32).sqrt();
     let mut draw = |rows: usize| (0..rows * columns).map(|_| scale * rng.normal()).collect();
     (draw(3), draw(4))

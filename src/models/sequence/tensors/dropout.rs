@@ -7,11 +7,12 @@ use crate::device::{Family, family};
 use crate::kernels::layers::DropoutStream;
 #[cfg(feature = "wgpu")]
 use crate::kernels::padded::{Draw, Site, Sites};
-use crate::kernels::simd::{WIDTH, flat};
+use crate::kernels::simd::{Lane, WIDTH, flat};
 use crate::seed::Rng;
 use crate::tape::Tape;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// What is dropped in a batch. Each use of dropout has a number of its own in
 /// each graph on the host: that of earlier uses on rows, and on attention one
@@ -52,6 +53,16 @@ impl<'a> Dropout<'a> {
         self.rows += 1;
         let shape = [self.batch.len(), self.batch.length, columns];
         tape.floats(factors, shape)
+    }
+
+    /// Normals of this deviation for the next rows of so many columns: drawn
+    /// on the host for any device.
+    pub fn normals(&mut self, tape: &Tape, columns: usize, deviation: f32) -> Tensor<3> {
+        let draw = |from: DropoutStream<'_>, site, lanes| from.normals(site, lanes, deviation);
+        let normals = self.of_sequences(columns, draw);
+        self.rows += 1;
+        let shape = [self.batch.len(), self.batch.length, columns];
+        tape.floats(normals, shape)
     }
 
     /// Factors for the next weights of attention, one for each sequence and
@@ -111,18 +122,28 @@ impl<'a> Dropout<'a> {
     }
 
     fn rows_on_host(&self, columns: usize, rate: f32) -> Vec<f32> {
+        self.of_sequences(columns, |from, site, lanes| from.factors(site, lanes, rate))
+    }
+
+    /// What `draw` draws for the next use on the rows of each sequence, from
+    /// the number of the use and the lanes of its part.
+    fn of_sequences(
+        &self,
+        columns: usize,
+        draw: impl Fn(DropoutStream<'_>, u64, Range<usize>) -> Vec<Lane> + Sync,
+    ) -> Vec<f32> {
         let (batch, width) = (self.batch, columns / WIDTH);
-        let mut factors = vec![0.0; batch.len() * batch.length * columns];
-        factors
+        let mut drawn = vec![0.0; batch.len() * batch.length * columns];
+        drawn
             .par_chunks_exact_mut(batch.length * columns)
             .zip(&batch.sequences)
             .for_each(|(to, sequence)| {
                 let site = self.site(sequence) as u64;
                 let lanes = sequence.start * width..(sequence.start + sequence.len) * width;
-                let drawn = self.stream_of(sequence).factors(site, lanes, rate);
-                to[(batch.length - sequence.len) * columns..].copy_from_slice(flat(&drawn));
+                let own = draw(self.stream_of(sequence), site, lanes);
+                to[(batch.length - sequence.len) * columns..].copy_from_slice(flat(&own));
             });
-        factors
+        drawn
     }
 
     fn attention_on_host(&self, heads: usize, rate: f32) -> Vec<f32> {

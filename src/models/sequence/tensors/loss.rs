@@ -2,6 +2,7 @@
 
 use super::{Batch, hidden, scored};
 use crate::kernels::catalog::Goal;
+use crate::models::sequence::decay::Decay;
 use crate::models::sequence::network::Network;
 use crate::models::sequence::part::Part;
 use crate::models::sequence::setup::NegativesFor;
@@ -18,6 +19,8 @@ pub struct TapeStep<'a> {
     pub parts: &'a [Part],
     /// `None` for the whole catalog.
     pub goal: Option<Goal>,
+    /// Of the target, over the whole catalog.
+    pub smoothing: f32,
     pub negatives: Option<Negatives<'a>>,
 }
 
@@ -27,6 +30,8 @@ struct Picked {
     rows: Tensor<2>,
     /// Those that are predictions.
     taken: Vec<u32>,
+    /// Of each row in the mean: `[sequences * predictions, 1]`.
+    shares: Tensor<2>,
 }
 
 impl TapeStep<'_> {
@@ -46,11 +51,12 @@ impl TapeStep<'_> {
         }
         let rows = network.items.shape()[0];
         let index = if self.goal.is_some() && tape.updates_rows() {
-            tape.index(ids, rows)
+            tape.index(ids.clone(), rows)
         } else {
-            tape.index_of_whole(ids, rows)
+            tape.index_of_whole(ids.clone(), rows)
         };
         let pieces = tape.lookup_pieces(&network.items, &index, &sizes);
+        let penalty = self.penalty(tape, &pieces, &ids);
         let mut pieces = pieces.into_iter();
         let mut next = || pieces.next().expect("a piece for each that was asked for");
         let predictions: usize = self.parts.iter().map(Part::predictions).sum();
@@ -68,7 +74,7 @@ impl TapeStep<'_> {
                     judged(goal, own, scores)
                 }
             };
-            let loss = (loss * shares).sum();
+            let loss = (loss * shares.clone()).sum();
             total = Some(match total {
                 None => loss,
                 Some(total) => total + loss,
@@ -77,16 +83,40 @@ impl TapeStep<'_> {
                 picked.push(Picked {
                     rows,
                     taken: batch.taken(),
+                    shares,
                 });
             }
         }
-        let total = total.expect("a step has predictions");
-        if self.goal.is_some() {
-            return total;
+        let mut total = total.expect("a step has predictions");
+        if self.goal.is_none() {
+            let table = tape.param(&network.items);
+            let table = table.slice([0..network.num_items, 0..network.setup.embedding_dim]);
+            let table = scored(table, &network.setup);
+            if self.smoothing > 0.0 {
+                // Of the target, what is not the item's own.
+                let even = even_scores(&picked, &table) * self.smoothing;
+                total = total * (1.0 - self.smoothing) - even;
+            }
+            total = total + normalizers(&picked, table, predictions);
         }
-        let table = tape.param(&network.items);
-        let table = table.slice([0..network.num_items, 0..network.setup.embedding_dim]);
-        total + normalizers(&picked, scored(table, &network.setup), predictions)
+        match penalty {
+            Some(penalty) => total + penalty / predictions as f32,
+            None => total,
+        }
+    }
+
+    /// The sum of the penalties of all items that are looked up.
+    fn penalty(&self, tape: &Tape, pieces: &[Tensor<2>], ids: &[u32]) -> Option<Tensor<1>> {
+        let decay = Decay::of(&self.network.setup)?;
+        let mut from = 0;
+        let each = pieces.iter().map(|rows| {
+            let count = rows.dims()[0];
+            let real = ids[from..from + count].iter();
+            let real = real.map(|&id| f32::from(u8::from(id != NO_ROW))).collect();
+            from += count;
+            decay.of_rows(rows.clone(), tape.floats(real, [count, 1]))
+        });
+        each.reduce(|a, b| a + b)
     }
 
     /// Negatives in the order of a batch: of each prediction, or of each
@@ -170,17 +200,49 @@ fn picks(batch: &Batch<'_>, device: &Device) -> Tensor<3> {
 fn judged(goal: Goal, own: Tensor<2>, negatives: Tensor<2>) -> Tensor<2> {
     let [rows, count] = negatives.dims();
     match goal {
-        Goal::Softmax => {
+        Goal::Softmax { smoothing } => {
             let all = Tensor::cat(vec![own, negatives], 1);
             let logs = activation::log_softmax(all, 1);
-            logs.slice([0..rows, 0..1]).neg()
+            let class = logs.clone().slice([0..rows, 0..1]).neg();
+            if smoothing == 0.0 {
+                return class;
+            }
+            class * (1.0 - smoothing) - logs.mean_dim(1) * smoothing
         }
-        Goal::Bce { positive, offset } => {
-            let own = activation::log_sigmoid(own + offset) * positive;
-            let others = activation::log_sigmoid(negatives.neg() - offset).sum_dim(1);
-            (own + others).neg() / (1 + count) as f32
+        Goal::Bce {
+            positive,
+            offset,
+            smoothing,
+        } => {
+            let (own, negatives) = (own + offset, negatives + offset);
+            let mut sum = activation::log_sigmoid(own.clone()) * positive
+                + activation::log_sigmoid(negatives.clone().neg()).sum_dim(1);
+            if smoothing > 0.0 {
+                sum = sum + (negatives.sum_dim(1) - own) * smoothing;
+            }
+            sum.neg() / (1 + count) as f32
+        }
+        Goal::Bpr => activation::log_sigmoid(own - negatives).mean_dim(1).neg(),
+        Goal::Ccl {
+            margin,
+            negative_weight,
+        } => {
+            let close = activation::relu(negatives - margin).mean_dim(1);
+            close * negative_weight - own + 1.0
         }
     }
+}
+
+/// The mean over all predictions of the mean score of the catalog, whose rows
+/// are those of `table`.
+fn even_scores(picked: &[Picked], table: &Tensor<2>) -> Tensor<1> {
+    let mean = table.clone().mean_dim(0);
+    let each = picked.iter().map(|picked| {
+        let scores = (picked.rows.clone() * mean.clone()).sum_dim(1);
+        (scores * picked.shares.clone()).sum()
+    });
+    let sum = each.reduce(|a, b| a + b);
+    sum.expect("a step has predictions")
 }
 
 /// The mean over all predictions of the log of the sum of the catalog's

@@ -182,6 +182,17 @@ impl Layers for TensorLayers<'_> {
         self.push(y)
     }
 
+    fn noise(&mut self, x: Var, deviation: f32) -> Var {
+        let columns = self.value(x).dims()[2];
+        let dropout = self.dropout.as_mut().filter(|_| deviation > 0.0);
+        let Some(dropout) = dropout else {
+            return x;
+        };
+        let noise = dropout.normals(self.tape, columns, deviation);
+        let y = self.value(x) + noise;
+        self.push(y)
+    }
+
     fn attention(&mut self, qkv: [Var; 3], attend: Attend) -> Var {
         let y = self.attend(qkv.map(|var| self.value(var)), attend);
         self.push(y)

@@ -5,6 +5,14 @@
 use super::*;
 use crate::models::sequence::{bert4rec, gru4rec, hstu, nextitnet};
 
+fn plain_formula(weights: &Plain) -> Formula<'_> {
+    Formula {
+        weights,
+        cosine: false,
+        aims: Aims::default(),
+    }
+}
+
 /// A step's loss, by kernels and by operations on tensors, is that of
 /// `hidden`, and its gradients agree with finite differences of it.
 fn assert_step<P>(params: &str, body: BodyOf<P>, hidden: impl Fn(&Formula<'_>, &[u32]) -> Matrix)
@@ -12,14 +20,13 @@ where
     P: Default + Serialize + DeserializeOwned,
 {
     for by_tape in [false, true] {
-        let mut network = network_of(params, setup(false), body);
+        let mut network = network_of(params, setup(false, Aims::default()), body);
         let mut weights = plain(&network);
         let loss_of = |weights: &Plain| {
-            let cosine = false;
-            let formula = Formula { weights, cosine };
+            let formula = plain_formula(weights);
             formula.loss(&windows(), |items| hidden(&formula, items))
         };
-        let (loss, gradients) = step(&mut network, by_tape);
+        let (loss, gradients) = step(&mut network, 0.0, by_tape);
         let exact = loss_of(&weights);
         assert!((loss - exact).abs() < 1e-4 * exact, "{loss} {exact}");
         for (name, gradient) in gradients {
@@ -199,7 +206,11 @@ fn a_step_of_nextitnet_is_that_of_dilated_convolutions() {
 /// What is served is the row of a mask behind the newest items.
 #[test]
 fn bert4rec_serves_by_the_formula_of_its_blocks() {
-    let network = network_of("heads = 1\nblocks = 2", setup(false), bert4rec::body);
+    let network = network_of(
+        "heads = 1\nblocks = 2",
+        setup(false, Aims::default()),
+        bert4rec::body,
+    );
     let weights = plain(&network);
     let model = SequenceRecommender::new(network);
     for history in [&log().items[..9], &[3, 1]] {
@@ -209,10 +220,7 @@ fn bert4rec_serves_by_the_formula_of_its_blocks() {
         };
         let mut scores = vec![0.0; ITEMS];
         model.score(&[query], &mut scores).unwrap();
-        let formula = Formula {
-            weights: &weights,
-            cosine: false,
-        };
+        let formula = plain_formula(&weights);
         let mut items = history[history.len().saturating_sub(5)..].to_vec();
         items.push(ITEMS as u32);
         let hidden = formula.bert4rec(&items);

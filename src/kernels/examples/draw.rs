@@ -1,19 +1,11 @@
 //! The draws of [`crate::seed`] and [`crate::sampling`] on a GPU: the same
 //! numbers, by operations on 32 bits.
 
-use crate::kernels::gpu::philox;
+use crate::kernels::gpu::word_at;
 use crate::sampling::{BLOCKS_PER_DRAW, MAX_TRIES};
-use crate::seed::{Permutation, Rng};
 use cubecl::prelude::*;
 
-/// What an epoch draws from: [`Permutation::words`], then [`Rng::words`].
-pub fn epoch_words(order: &Permutation, stream: &Rng) -> Vec<u32> {
-    let mut words = order.words().to_vec();
-    words.extend(stream.words());
-    words
-}
-
-/// Places in [`epoch_words`].
+/// Places in [`super::epoch_words`].
 const LEN: usize = 8;
 const LOW_BITS: usize = 9;
 const LOW_MASK: usize = 10;
@@ -71,25 +63,6 @@ pub fn shuffled(epoch: &[u32], place: u32) -> u32 {
     value
 }
 
-/// The `index`-th word of the stream from the block `high << 32 | low` on.
-#[cube]
-fn word(epoch: &[u32], low: u32, high: u32, index: u32) -> u32 {
-    let block = low + index / 4;
-    let mut carried = high;
-    if block < low {
-        carried += 1u32;
-    }
-    philox(
-        block,
-        carried,
-        epoch[STREAM + 2],
-        epoch[STREAM + 3],
-        epoch[STREAM],
-        epoch[STREAM + 1],
-        index % 4,
-    )
-}
-
 /// Whether `item` is among the sorted items from `from` to `to`.
 #[cube]
 fn is_among(log: &[u32], from: usize, to: usize, item: u32) -> bool {
@@ -131,12 +104,12 @@ pub fn negative(
     let mut tries = 0u32;
     let mut item = at.num_items;
     while item == at.num_items && tries < TRIES {
-        let drawn = word(epoch, low, high, words);
+        let drawn = word_at(epoch, STREAM, low, high, words);
         words += 1u32;
         if drawn * at.num_items >= at.threshold {
             let mut candidate = drawn.mul_hi(at.num_items);
             if popularity.comptime() {
-                let bits = word(epoch, low, high, words) >> 8;
+                let bits = word_at(epoch, STREAM, low, high, words) >> 8;
                 words += 1u32;
                 if f32::cast_from(bits) * 5.960_464_5e-8 >= thresholds[candidate as usize] {
                     candidate = log[at.others_at + candidate as usize];
@@ -174,10 +147,10 @@ fn of_complement(
     }
     let threshold = (0u32 - left) % left;
     let mut words = first_word;
-    let mut drawn = word(epoch, low, high, words);
+    let mut drawn = word_at(epoch, STREAM, low, high, words);
     while drawn * left < threshold {
         words += 1u32;
-        drawn = word(epoch, low, high, words);
+        drawn = word_at(epoch, STREAM, low, high, words);
     }
     let mut wanted = drawn.mul_hi(left);
     for i in from..to {
