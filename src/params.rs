@@ -64,8 +64,7 @@ impl Param {
         }
     }
 
-    /// Normal with this deviation: each element takes the next two words of
-    /// the stream, which begins at its first block.
+    /// See [`normal_values`].
     pub fn normal(
         name: &str,
         shape: [usize; 2],
@@ -73,15 +72,7 @@ impl Param {
         stream: &Rng,
         device: &Device,
     ) -> Self {
-        const CHUNK: usize = 4096;
-        let mut values = vec![0.0; shape[0] * shape[1]];
-        let chunks = values.par_chunks_mut(CHUNK).enumerate();
-        chunks.for_each(|(number, chunk)| {
-            let mut rng = stream.at((number * CHUNK / 2) as u64);
-            for value in chunk {
-                *value = rng.normal() * deviation as f32;
-            }
-        });
+        let values = normal_values(shape[0] * shape[1], deviation, stream);
         Self::new(name, shape, values, device)
     }
 
@@ -195,6 +186,21 @@ pub fn load_all(params: Vec<&mut Param>, from: &NamedTensors) -> Result<()> {
     params
         .into_iter()
         .try_for_each(|param| param.load(from, ""))
+}
+
+/// Normal with this deviation: each of the values takes the next two words of
+/// the stream, which begins at its first block.
+pub fn normal_values(count: usize, deviation: f64, stream: &Rng) -> Vec<f32> {
+    const CHUNK: usize = 4096;
+    let mut values = vec![0.0; count];
+    let chunks = values.par_chunks_mut(CHUNK).enumerate();
+    chunks.for_each(|(number, chunk)| {
+        let mut rng = stream.at((number * CHUNK / 2) as u64);
+        for value in chunk {
+            *value = rng.normal() * deviation as f32;
+        }
+    });
+    values
 }
 
 /// Reads a tensor back to the host, row-major.

@@ -127,13 +127,18 @@ impl NegativeSampler {
     }
 
     /// Of each item, the logarithm of how often it is expected among so many
-    /// draws (before rejection), minus infinity for one that is never drawn:
-    /// what a sampled softmax subtracts from the scores of its negatives to
+    /// draws (before rejection): what a sampled softmax subtracts from scores to
     /// estimate the full one (Bengio & Senecal, IEEE Transactions on Neural
-    /// Networks 2008).
+    /// Networks 2008). One that is never drawn by popularity is as the rarest of
+    /// the others: a user who has all of those gets it as a negative all the
+    /// same.
     pub fn log_expected(&self, draws: usize) -> Vec<f32> {
-        let of = |item| (draws as f32 * self.probability(item)).ln();
-        (0..self.positives.num_items as u32).map(of).collect()
+        let items = 0..self.positives.num_items as u32;
+        let probabilities: Vec<f32> = items.map(|item| self.probability(item)).collect();
+        let drawn = probabilities.iter().copied().filter(|p| *p > 0.0);
+        let rarest = drawn.fold(f32::INFINITY, f32::min);
+        let of = |p: &f32| (draws as f32 * p.max(rarest)).ln();
+        probabilities.iter().map(of).collect()
     }
 
     /// The `number`-th draw of `stream` for this user; depends on nothing else.

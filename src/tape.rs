@@ -80,7 +80,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The rows that an update changes, each once; `None` for all.
+    /// The rows that an update changes; `None` for all.
     pub fn rows(&self) -> Option<Tensor<1, Int>> {
         match self {
             Self::Rows(rows) => Some(rows.clone()),

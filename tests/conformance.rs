@@ -1,7 +1,7 @@
 //! What every model keeps to, checked for each one in the registry: adding a
 //! model adds its tests.
 
-mod world;
+pub mod world;
 
 use burn::tensor::Device;
 use recsys::data::Interactions;
@@ -43,7 +43,7 @@ fn known_users_have_finite_scores() {
 }
 
 #[test]
-fn new_users_are_served_or_refused_with_a_reason() {
+fn new_users_are_told_apart_by_their_histories_or_refused_with_a_reason() {
     each_model(|entry| {
         let (_, model) = fitted(entry);
         let histories: [&[u32]; 3] = [&[0, 2], &[3, 3], &[]];
@@ -52,7 +52,14 @@ fn new_users_are_served_or_refused_with_a_reason() {
             ..Query::default()
         });
         match model.serves_new_users() {
-            Ok(()) => drop(score(&*model, &queries)),
+            Ok(()) => {
+                let scores = score(&*model, &queries);
+                let rows: Vec<&[f32]> = scores.chunks(ITEMS as usize).collect();
+                // A model that has one row for everybody is no worse for it.
+                let shared = matches!(model.score_form().unwrap(), ScoreForm::Shared(_));
+                assert_eq!(rows[0] == rows[1], shared, "{}", entry.name);
+                assert_eq!(rows[0] == rows[2], shared, "{}", entry.name);
+            }
             Err(why) => {
                 assert!(!why.to_string().is_empty());
                 assert!(try_score(&*model, &queries).is_err(), "{}", entry.name);

@@ -11,6 +11,7 @@ mod fused;
 mod golden;
 mod kernels;
 mod networks;
+mod newcomers;
 mod quality;
 mod resume;
 mod sequences;

@@ -140,6 +140,21 @@ impl Interactions {
         }
     }
 
+    /// Those whose position is to be kept, without weights and timestamps.
+    pub fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let mut kept = Self {
+            offsets: vec![0],
+            num_items: self.num_items,
+            ..Self::default()
+        };
+        for bounds in self.offsets.windows(2) {
+            let places = (bounds[0]..bounds[1]).filter(|place| keep(*place));
+            kept.items.extend(places.map(|place| self.items[place]));
+            kept.offsets.push(kept.items.len());
+        }
+        kept
+    }
+
     /// The same interactions with each user's items sorted by index, for
     /// membership tests by binary search; without timestamps.
     pub fn sorted_by_item(&self) -> Self {
@@ -191,6 +206,19 @@ pub struct RowColumns<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_of_whom_nothing_is_kept_stay() {
+        let log = Interactions {
+            offsets: vec![0, 2, 2, 3, 5],
+            items: vec![4, 0, 1, 2, 3],
+            num_items: 6,
+            ..Interactions::default()
+        };
+        let kept = log.filtered(|place| place % 2 == 1);
+        assert_eq!(kept.offsets, [0, 1, 1, 1, 2]);
+        assert_eq!((kept.items, kept.num_items), (vec![0, 2], 6));
+    }
 
     #[test]
     fn groups_by_user_and_keeps_the_given_order() {

@@ -5,6 +5,8 @@
 //! 1, as in all of their published settings, so that it is GF-CF's linear
 //! filter; of their combinations over several points of time there is only the
 //! last one.
+//!
+//! It is computed on the host, whatever the device.
 
 use super::gf_cf::{Filters, QUERIES, score_groups};
 use crate::footprint::{Footprint, Workload};

@@ -3,7 +3,8 @@
 //!
 //! Guo et al., "DeepFM: a factorization-machine based neural network for CTR
 //! prediction", IJCAI 2017, eqs. 1 to 4. A number is standardized and
-//! multiplies its embedding; a list is the mean of its members.
+//! multiplies its embedding; a list is one field, the mean of its members, and
+//! has no pairs inside of it (see [`super::fm`]).
 
 use super::ModelEntry;
 use super::autoencoder::Init;

@@ -3,7 +3,9 @@
 //!
 //! Rendle, "Factorization machines", ICDM 2010, eq. 1, in linear time by lemma
 //! 3.1: the sum over pairs is half of the squared sum less the sum of squares.
-//! A list's members share its weight, as in libFM's examples. Among a user's
+//! A list is one field, the mean of its members: they share its weight, as in
+//! libFM's examples, but the inner products of its members among each other,
+//! which equation 1 has, are not in the score. Among a user's
 //! fields and an item's, the pairs fall into those inside the user, those
 //! inside the item, and those between them, whose sum is the inner product of
 //! both sums: so a catalog is ranked like one of a matrix factorization.
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub const ENTRY: ModelEntry = ModelEntry {
     name: "fm",
-    summary: "factorization machine over ids and features: pairwise inner products; losses log_loss (clicks), bce, bpr, softmax, full_softmax",
+    summary: "factorization machine over ids and features: pairwise inner products, a list being one field; losses log_loss (clicks), bce, bpr, softmax, full_softmax",
     citation: "Rendle, Factorization machines, ICDM 2010",
     params: &[
         params::EMBEDDING_DIM,

@@ -1,5 +1,7 @@
 //! GF-CF: a history as a signal on the graph of items, smoothed by a linear
 //! and an ideal low-pass filter. Nothing is trained.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};

@@ -1,5 +1,7 @@
 //! Item-based nearest neighbors: an item is recommended for its similarity to
 //! the items of the history.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::data::interactions::Interactions;
 use crate::footprint::{FEWER_NEIGHBORS, Footprint, Workload};

@@ -12,6 +12,8 @@ mod fused;
 #[cfg(feature = "wgpu")]
 mod fused_gpu;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use super::embeddings::{self, Embeddings};
 use super::pairwise::{self, Objective};
@@ -21,6 +23,7 @@ use crate::footprint::{Footprint, Workload};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::params::Param;
+use crate::sampling::NegativeSampling;
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use anyhow::{Result, ensure};
@@ -70,7 +73,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
         ),
         (
             "logq_correction",
-            "corrects in-batch negatives for their popularity",
+            "in_batch_softmax, and softmax over negatives drawn by popularity: corrects scores for it",
         ),
         embeddings::L1,
         embeddings::MAX_NORM,
@@ -156,6 +159,14 @@ impl Mf {
             !(self.cosine && self.loss == Loss::Mse),
             "`cosine = true` cannot predict ratings: use a loss other than mse"
         );
+        ensure!(
+            self.logq_correction || matches!(self.loss, Loss::InBatchSoftmax | Loss::Softmax),
+            "`logq_correction` is for `loss = \"in_batch_softmax\"` or `\"softmax\"`: leave it out"
+        );
+        ensure!(
+            self.regularization > 0.0 || self.item_regularization_ratio == 1.0,
+            "`item_regularization_ratio` multiplies `regularization`, which is 0: leave it out"
+        );
         self.objective().check(self.cosine, "temperature")
     }
 
@@ -207,6 +218,13 @@ impl ModelSpec for Spec {
     }
 
     fn fit(&self, context: FitContext<'_>) -> Result<Fitted> {
+        let p = &self.params;
+        let uniform = context.training.negative_sampling == NegativeSampling::Uniform;
+        ensure!(
+            p.logq_correction || p.loss == Loss::InBatchSoftmax || !uniform,
+            "`logq_correction` changes nothing where negatives are drawn uniformly: leave it out, or \
+             set `training.negative_sampling = \"popularity\"`"
+        );
         let mut network =
             self.params
                 .network(context.data.train, Some(context.seed), context.device);

@@ -1,10 +1,17 @@
-//! Training users like somebody that training never saw.
+//! Training users like somebody that training never saw, and what is learned of
+//! them blended for that one.
 
 use crate::data::interactions::Interactions;
 use crate::ids::UserIdx;
+use crate::params::host;
+use anyhow::Result;
+use burn::tensor::{Tensor, TensorData};
 
 /// How many similar users stand in for a new one.
 const NEIGHBORS: usize = 50;
+
+/// Training users and their weights, which sum to 1.
+pub type Blend = Vec<(u32, f32)>;
 
 /// Finds training users by overlap of histories.
 pub struct Neighbors {
@@ -42,10 +49,18 @@ impl Neighbors {
         }
     }
 
-    /// Users and weights (summing to 1): the users with the largest cosine
-    /// between their histories and this one, weighted by it. Where nobody
-    /// shares an item, everybody with the same weight: the average user.
-    pub fn blend(&self, history: &[u32]) -> Vec<(u32, f32)> {
+    /// The users with the largest cosine between their histories and this one,
+    /// weighted by it. Where nobody shares an item, everybody with the same
+    /// weight: the average user.
+    pub fn blend(&self, history: &[u32]) -> Blend {
+        self.nearest(history).unwrap_or_else(|| {
+            let known = (0u32..).zip(&self.lengths).filter(|(_, l)| **l > 0);
+            normalized(known.map(|(user, _)| (1.0, user)).collect())
+        })
+    }
+
+    /// As [`Self::blend`], absent where nobody shares an item.
+    pub fn nearest(&self, history: &[u32]) -> Option<Blend> {
         let mut overlap = vec![0u32; self.lengths.len()];
         for &item in history {
             for &user in &self.users[self.offsets[item as usize]..self.offsets[item as usize + 1]] {
@@ -60,24 +75,55 @@ impl Neighbors {
             .collect();
         similar.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         similar.truncate(NEIGHBORS);
-        if similar.is_empty() {
-            similar = (0u32..)
-                .zip(&self.lengths)
-                .filter(|(_, l)| **l > 0)
-                .map(|(u, _)| (1.0, u))
-                .collect();
-        }
-        let total: f32 = similar.iter().map(|s| s.0).sum();
-        similar
-            .into_iter()
-            .map(|(weight, user)| (user, weight / total))
-            .collect()
+        (!similar.is_empty()).then(|| normalized(similar))
     }
+}
+
+fn normalized(similar: Vec<(f32, u32)>) -> Blend {
+    let total: f32 = similar.iter().map(|s| s.0).sum();
+    let weights = similar.into_iter();
+    weights.map(|(s, user)| (user, s / total)).collect()
+}
+
+/// Replaces the rows `[queries, columns]` that have a blend by that weighted
+/// sum of what `rows_of` has of training users, `[users, columns]`.
+///
+/// # Errors
+/// A device that fails.
+pub fn blend_rows(
+    rows: Tensor<2>,
+    blends: &[Option<Blend>],
+    rows_of: impl FnOnce(&[u32]) -> Tensor<2>,
+) -> Result<Tensor<2>> {
+    let ([count, columns], device) = (rows.dims(), rows.device());
+    let blended = blends.iter().flatten().flatten();
+    let mut sources: Vec<u32> = blended.map(|(user, _)| *user).collect();
+    if sources.is_empty() {
+        return Ok(rows);
+    }
+    sources.sort_unstable();
+    sources.dedup();
+    let taken = host(rows_of(&sources))?;
+    let mut values = host(rows)?;
+    for (row, blend) in values.chunks_mut(columns).zip(blends) {
+        let Some(blend) = blend else { continue };
+        row.fill(0.0);
+        for &(user, weight) in blend {
+            let place = sources.partition_point(|s| *s < user);
+            let source = &taken[place * columns..][..columns];
+            for (value, s) in row.iter_mut().zip(source) {
+                *value += weight * s;
+            }
+        }
+    }
+    let values = TensorData::new(values, [count, columns]);
+    Ok(Tensor::from_data(values, &device))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Device;
 
     fn train() -> Interactions {
         Interactions {
@@ -86,6 +132,21 @@ mod tests {
             num_items: 4,
             ..Interactions::default()
         }
+    }
+
+    /// What is learned of a user here is ten times its number.
+    #[test]
+    fn blends_are_weighted_sums_of_rows() {
+        let device = Device::flex();
+        let rows = Tensor::from_data(TensorData::new(vec![7.0f32, 8.0, 9.0], [3, 1]), &device);
+        let blends = [None, Some(vec![(5, 0.25), (2, 0.75)]), Some(vec![(9, 1.0)])];
+        let rows_of = |users: &[u32]| {
+            assert_eq!(users, [2, 5, 9]);
+            let values = vec![20.0f32, 50.0, 90.0];
+            Tensor::from_data(TensorData::new(values, [3, 1]), &device)
+        };
+        let blended = blend_rows(rows, &blends, rows_of).unwrap();
+        assert_eq!(host(blended).unwrap(), [7.0, 27.5, 90.0]);
     }
 
     #[test]
@@ -98,5 +159,6 @@ mod tests {
         let neighbors = Neighbors::new(&train());
         assert_eq!(neighbors.blend(&[]), [(0, 0.5), (1, 0.5)]);
         assert_eq!(neighbors.blend(&[3]), [(0, 0.5), (1, 0.5)]);
+        assert_eq!(neighbors.nearest(&[3]), None);
     }
 }

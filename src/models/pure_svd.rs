@@ -1,5 +1,7 @@
 //! PureSVD: histories folded into the leading singular vectors of the matrix
 //! of interactions.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::footprint::{Footprint, SMALLER_EMBEDDINGS, Workload};
 use crate::linalg::{Sparse, svd};

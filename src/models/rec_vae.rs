@@ -269,9 +269,12 @@ impl Network for RecVae {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::autoencoder::tests::weights_after;
+    use crate::models::autoencoder::Spec as _;
+    use crate::models::autoencoder::tests::{ITEMS, batch_of, randomized, train, weights_after};
+    use crate::models::features::tests::plain_linear;
     use crate::params::host;
     use burn::tensor::TensorData;
+    use std::collections::BTreeMap;
 
     fn row(values: &[f32]) -> Tensor<2> {
         let data = TensorData::new(values.to_vec(), [1, values.len()]);
@@ -302,6 +305,103 @@ mod tests {
             let c = plain(x, 0.5, (-1f64).exp());
             assert!((f64::from(other[i]) - c.ln()).abs() < 1e-4);
         }
+    }
+
+    const HIDDEN: usize = 4;
+    const LATENT: usize = 3;
+
+    type Weights = BTreeMap<String, Vec<f64>>;
+
+    fn linear(weights: &Weights, name: &str, x: &[f64]) -> Vec<f64> {
+        let parts = [format!("{name}_weight"), format!("{name}_bias")];
+        plain_linear(x, &parts.map(|part| weights[&part].clone()))
+    }
+
+    /// Normalized, as layer `number` of the encoder does it after its swish.
+    fn activated(weights: &Weights, prefix: &str, number: usize, x: &[f64]) -> Vec<f64> {
+        let x: Vec<f64> = x.iter().map(|x| x / (1.0 + (-x).exp())).collect();
+        let mean = x.iter().sum::<f64>() / HIDDEN as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / HIDDEN as f64;
+        let part = |part: &str| &weights[&format!("{prefix}norm_{number}_{part}")];
+        let unit = |x: f64| (x - mean) / (variance + 0.1).sqrt();
+        (0..HIDDEN)
+            .map(|c| unit(x[c]) * part("gain")[c] + part("offset")[c])
+            .collect()
+    }
+
+    /// Means and log-variances of a user with these items: every layer sees the
+    /// sum of all before it.
+    fn posterior(weights: &Weights, prefix: &str, items: &[usize]) -> [Vec<f64>; 2] {
+        let named = |name: &str| format!("{prefix}{name}");
+        let input: Vec<f64> = (0..HIDDEN)
+            .map(|c| {
+                let table = &weights[&named("item_embedding")];
+                let sum: f64 = items.iter().map(|i| table[i * HIDDEN + c]).sum();
+                sum / (items.len() as f64).sqrt() + weights[&named("first_bias")][c]
+            })
+            .collect();
+        let mut outputs = vec![activated(weights, prefix, 1, &input)];
+        for number in 2..=5 {
+            let last = &outputs[outputs.len() - 1];
+            let mut x = linear(weights, &named(&format!("layer_{number}")), last);
+            for (c, x) in x.iter_mut().enumerate() {
+                *x += outputs.iter().map(|output| output[c]).sum::<f64>();
+            }
+            outputs.push(activated(weights, prefix, number, &x));
+        }
+        ["mean", "log_variance"].map(|head| linear(weights, &named(head), &outputs[4]))
+    }
+
+    fn density(x: f64, mean: f64, log_variance: f64) -> f64 {
+        let z = (x - mean).powi(2) / log_variance.exp();
+        (-0.5 * z).exp() / (std::f64::consts::TAU * log_variance.exp()).sqrt()
+    }
+
+    /// The likelihood of a user's items, less `gamma` times their number times
+    /// how much likelier the latent vector is by the encoder than by the
+    /// composite prior (section 3.3 and 3.4), from weights that are all random.
+    #[test]
+    fn the_encoders_loss_is_that_of_the_composite_prior() {
+        let spec = Spec {
+            hidden_dim: HIDDEN,
+            latent_dim: LATENT,
+            dropout: 0.0,
+            gamma: 0.3,
+            ..Spec::default()
+        };
+        let mut network = spec.network(&train(), Some(Seed(3)), &Device::flex());
+        let weights = randomized(network.as_mut());
+        let same = spec.network(&train(), Some(Seed(3)), &Device::flex());
+        let (mut tape, batch) = batch_of(same);
+        let loss = host(network.loss(&mut tape, &batch).inner()).unwrap()[0];
+        let targets = batch.clean.counts();
+        let users = targets.len() / ITEMS;
+        let noise = host(tape.normals(&batch.noise, [users, LATENT]).inner()).unwrap();
+        let mut expected = 0.0;
+        for (taken, noise) in targets.chunks(ITEMS).zip(noise.chunks(LATENT)) {
+            let items: Vec<usize> = (0..ITEMS).filter(|&i| taken[i] > 0.0).collect();
+            let [mean, log_variance] = posterior(&weights, "", &items);
+            let [old_mean, old_log_variance] = posterior(&weights, "earlier_", &items);
+            let latent: Vec<f64> = (0..LATENT)
+                .map(|k| mean[k] + (0.5 * log_variance[k]).exp() * f64::from(noise[k]))
+                .collect();
+            let logits = linear(&weights, "output", &latent);
+            let total: f64 = logits.iter().map(|l| l.exp()).sum();
+            let likelihood: f64 = items.iter().map(|&i| logits[i] - total.ln()).sum();
+            let excess = |k: usize| {
+                let z = latent[k];
+                let prior = 0.15 * density(z, 0.0, 0.0)
+                    + 0.75 * density(z, old_mean[k], old_log_variance[k])
+                    + 0.1 * density(z, 0.0, 10.0);
+                density(z, mean[k], log_variance[k]).ln() - prior.ln()
+            };
+            let excess: f64 = (0..LATENT).map(excess).sum();
+            expected += (0.3 * items.len() as f64 * excess - likelihood) / users as f64;
+        }
+        assert!(
+            (f64::from(loss) - expected).abs() < 1e-3,
+            "{loss} {expected}"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A random walk of three steps, from a user over items and users to items,
 //! with popular items held back.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::data::interactions::Interactions;
 use crate::footprint::{FEWER_NEIGHBORS, Footprint, Workload};

@@ -1,5 +1,7 @@
 //! SLIM: each item is predicted from the others by an elastic net with
 //! weights of zero and above, most of which come out as zero.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, LESS_DATA, Workload};

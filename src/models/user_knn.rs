@@ -1,5 +1,7 @@
 //! User-based nearest neighbors: an item is recommended because similar users
 //! had it.
+//!
+//! It is computed on the host, whatever the device.
 
 use crate::data::interactions::Interactions;
 use crate::footprint::{Footprint, LESS_DATA, Workload};

@@ -65,8 +65,8 @@ impl Run {
         ensure!(
             config.updates != Updates::Hogwild || task.steps_by_example(),
             "`training.updates = \"hogwild\"` is for model `mf` on `--device cpu`, without `cosine` \
-             and the keys for embeddings (`l1`, ...), with a loss of an example's own items; use \
-             `rows`"
+             and the keys for embeddings (`l1`, ...), with a loss of an example's own items that takes no \
+             `logq_correction`; use `rows`"
         );
         Ok(Self {
             fused,

@@ -13,6 +13,7 @@ use crate::tape::{Bags, Tape, Updates};
 use crate::tensors::NamedTensors;
 use crate::training::{MemorySink, Trainable};
 use burn::tensor::{Device, Tensor, activation};
+use std::collections::BTreeMap;
 
 pub const ITEMS: usize = 6;
 
@@ -43,6 +44,21 @@ pub fn batch_of(network: Box<dyn Network>) -> (Tape, Batch) {
     tape.begin(Seed(1).stream("dropout"));
     let batch = task.batch(&tape, 0..3);
     (tape, batch)
+}
+
+/// Gives a network random weights everywhere; what they are, in f64 by name.
+pub fn randomized(network: &mut dyn Network) -> BTreeMap<String, Vec<f64>> {
+    let mut stream = Seed(5).stream("test");
+    let params = network.params_mut().into_iter();
+    params
+        .map(|param| {
+            let [rows, columns] = param.shape();
+            let values: Vec<f32> = (0..rows * columns).map(|_| 0.5 * stream.normal()).collect();
+            let wide = values.iter().map(|&v| f64::from(v)).collect();
+            param.set_host(values);
+            (param.name().to_string(), wide)
+        })
+        .collect()
 }
 
 /// The weights after some epochs.

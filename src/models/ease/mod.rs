@@ -1,5 +1,7 @@
 //! EASE: each item is predicted from all other items of a history by a ridge
 //! regression, which has a closed form.
+//!
+//! It is computed on the host, whatever the device.
 
 mod dense;
 mod local;

@@ -1,7 +1,7 @@
 //! Embeddings of the fields of users, or of items.
 
 use super::side::Side;
-use crate::params::Param;
+use crate::params::{Param, normal_values};
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape};
 use burn::tensor::{Device, Tensor};
@@ -22,29 +22,42 @@ pub struct Start<'a> {
     pub seed: Option<Seed>,
     /// Of the normal.
     pub deviation: f64,
+    /// Whether training takes ids away, so that the embedding of an unknown
+    /// one is learned.
+    pub hides_ids: bool,
     pub device: &'a Device,
 }
 
 impl Start<'_> {
-    /// A table of embeddings.
-    pub fn table(&self, name: &str, rows: usize, width: usize) -> Param {
+    /// A table of embeddings, a row for each of `learned`. Those that are not
+    /// are zero: a random row would stay as it is, and would make the scores of
+    /// whom it stands for random.
+    pub fn table(&self, name: &str, learned: &[bool], width: usize) -> Param {
+        let shape = [learned.len(), width];
         let Some(seed) = self.seed else {
-            return Param::zeros(name, [rows, width], self.device);
+            return Param::zeros(name, shape, self.device);
         };
         let stream = seed.stream(&format!("init/{name}"));
-        Param::normal(name, [rows, width], self.deviation, &stream, self.device)
+        let mut values = normal_values(shape[0] * width, self.deviation, &stream);
+        for (row, learned) in values.chunks_mut(width).zip(learned) {
+            if !learned {
+                row.fill(0.0);
+            }
+        }
+        Param::new(name, shape, values, self.device)
     }
 }
 
 impl Embedder {
     /// `name` begins the names of the tables.
     pub fn new(name: &str, side: Side, width: usize, start: Start<'_>) -> Self {
-        let table = |what: &str, rows: usize| {
-            (rows > 0).then(|| start.table(&format!("{name}_{what}"), rows, width))
+        let [rows, list_rows] = side.learned(start.hides_ids);
+        let table = |what: &str, learned: &[bool]| {
+            (!learned.is_empty()).then(|| start.table(&format!("{name}_{what}"), learned, width))
         };
         Self {
-            table: table("embedding", side.rows()),
-            lists: table("list_embedding", side.list_rows()),
+            table: table("embedding", &rows),
+            lists: table("list_embedding", &list_rows),
             width,
             side,
         }

@@ -10,9 +10,12 @@
 //! What regularizes embeddings takes the weight that a field has beside its
 //! embedding with them.
 //!
-//! A user or item that training never saw is served by its features, beside
-//! the embedding of an unknown id, which is learned where `id_dropout` takes
-//! ids away.
+//! An item that training never saw is served by its features, beside the
+//! embedding of an unknown id, which is learned where `id_dropout` takes ids
+//! away. Otherwise it starts at zero, as does that of any category that is
+//! nobody's in train; what then moves it are items without interactions that
+//! are drawn as negatives. A user is served by history and features, as
+//! [`recommender`] says.
 
 mod embedder;
 mod mlp;
@@ -233,6 +236,7 @@ impl<H: HeadSpec + 'static> Spec<H> {
         let start = Start {
             seed,
             deviation: common.init_deviation,
+            hides_ids: common.id_dropout > 0.0,
             device,
         };
         let users = data.user_features.filter(|_| common.features);
@@ -349,8 +353,8 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
             None
         };
         let mut task = FeatureTask {
-            examples: Examples::new(log, sampler, config.negatives),
-            recommender: FeatureRecommender::new(network, loss, train.num_items, context.device),
+            examples: Examples::new(log.clone(), sampler, config.negatives),
+            recommender: FeatureRecommender::new(network, loss, log.clone(), context.device),
             loss,
             config,
             id_dropout: self.common.id_dropout,
@@ -373,10 +377,10 @@ impl<H: HeadSpec + 'static> ModelSpec for Spec<H> {
         let mut network = self.network(data, None, device);
         ensure_params_fit(network.params(), device)?;
         load_all(network.params_mut(), weights)?;
-        let items = data.train.num_items;
+        let train = Arc::new(data.train.sorted_by_item());
         let loss = self.common.loss;
         Ok(Box::new(FeatureRecommender::new(
-            network, loss, items, device,
+            network, loss, train, device,
         )))
     }
 }

@@ -17,7 +17,8 @@ pub trait Head: Send + Sync {
     fn forward(&self, tape: &mut Tape, fields: Tensor<3>) -> Tensor<2>;
 
     /// Where a score is `user.vectors . item.vectors + user.offsets +
-    /// item.offsets`: one of the two, from its own fields alone.
+    /// item.offsets`, and the bias, which is in neither: one of the two, from
+    /// its own fields alone.
     fn split(&self, _: Tensor<3>) -> Option<Split> {
         None
     }
@@ -95,18 +96,40 @@ impl Network {
         (users, items): (&[u32], &[u32]),
         anonymous: Option<&Anonymous>,
     ) -> (Tensor<2>, Option<Tensor<1>>) {
-        let user = self
-            .users
-            .embed(tape, users, anonymous.map(|a| a.users.as_slice()));
-        let item = self
-            .items
-            .embed(tape, items, anonymous.map(|a| a.items.as_slice()));
-        let fields: Vec<Tensor<3>> = user.into_iter().chain(item).collect();
-        let fields = Tensor::cat(fields, 1);
+        let user = self.user_fields(tape, users, anonymous.map(|a| a.users.as_slice()));
+        let item = self.item_fields(tape, items, anonymous.map(|a| a.items.as_slice()));
+        let fields = Tensor::cat(vec![user, item], 1);
         let penalty = self.penalty(&[&fields], users.len());
         let fields = self.embeddings.disturb(tape, fields);
-        let scores = self.head.forward(tape, fields) + tape.param(&self.bias);
-        (scores, penalty)
+        (self.score(tape, fields), penalty)
+    }
+
+    /// Scores `[pairs, 1]` of the fields of users and items; see
+    /// [`Head::forward`].
+    pub fn score(&self, tape: &mut Tape, fields: Tensor<3>) -> Tensor<2> {
+        self.head.forward(tape, fields) + tape.param(&self.bias)
+    }
+
+    /// `[users, fields, width]`
+    pub fn user_fields(
+        &self,
+        tape: &mut Tape,
+        users: &[u32],
+        anonymous: Option<&[bool]>,
+    ) -> Tensor<3> {
+        let fields = self.users.embed(tape, users, anonymous);
+        fields.expect("a user's id is a field")
+    }
+
+    /// `[items, fields, width]`
+    pub fn item_fields(
+        &self,
+        tape: &mut Tape,
+        items: &[u32],
+        anonymous: Option<&[bool]>,
+    ) -> Tensor<3> {
+        let fields = self.items.embed(tape, items, anonymous);
+        fields.expect("an item's id is a field")
     }
 
     /// The regularizer of the fields of so many pairs, as a mean over them.
@@ -131,9 +154,9 @@ impl Network {
         anonymous: Option<&Anonymous>,
     ) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
         let hidden = anonymous.map(|a| a.users.as_slice());
-        let user = self.users.embed(tape, users, hidden)?;
+        let user = self.user_fields(tape, users, hidden);
         let hidden = anonymous.map(|a| a.items.as_slice());
-        let item = self.items.embed(tape, catalog, hidden)?;
+        let item = self.item_fields(tape, catalog, hidden);
         let own = item.clone().select(0, tape.ints(positives));
         let penalty = self.penalty(&[&user, &own], users.len());
         let user = self.embeddings.disturb(tape, user);
@@ -152,12 +175,6 @@ impl Network {
         let items = items.reshape([1, m, of_item * width]);
         let fields = vec![users.repeat_dim(1, m), items.repeat_dim(0, n)];
         let fields = Tensor::cat(fields, 2).reshape([n * m, of_user + of_item, width]);
-        let scores = self.head.forward(tape, fields) + tape.param(&self.bias);
-        scores.reshape([n, m])
-    }
-
-    /// See [`Head::split`]; the bias is in neither.
-    pub fn split(&self, tape: &mut Tape, embedder: &Embedder, who: &[u32]) -> Option<Split> {
-        self.head.split(embedder.embed(tape, who, None)?)
+        self.score(tape, fields).reshape([n, m])
     }
 }

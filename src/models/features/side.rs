@@ -6,9 +6,10 @@ use crate::data::features::{FeatureTable, FeatureValues};
 /// embedding tables. There is one more of them than the data name: somebody
 /// of whom nothing is known.
 pub struct Side {
-    /// Whether each has training interactions, and so an id of its own; absent
-    /// where ids are no field.
-    known: Option<Vec<bool>>,
+    /// Whether ids are a field, which then is the first.
+    ids: bool,
+    /// Whether each has training interactions, and so an id of its own.
+    known: Vec<bool>,
     singles: Vec<Single>,
     lists: Vec<List>,
     /// Rows of the table of ids, categories and numbers.
@@ -54,7 +55,8 @@ impl Side {
         let known: Vec<bool> = counts.iter().map(|&n| n > 0).collect();
         let mut side = Self {
             rows: if ids { entities + 1 } else { 0 },
-            known: None,
+            ids,
+            known: Vec::new(),
             singles: Vec::new(),
             lists: Vec::new(),
             list_rows: 0,
@@ -68,7 +70,7 @@ impl Side {
                 FeatureValues::List { labels, codes } => side.list(labels, codes),
             }
         }
-        side.known = ids.then_some(known);
+        side.known = known;
         side
     }
 
@@ -116,7 +118,7 @@ impl Side {
     }
 
     pub fn singles(&self) -> usize {
-        usize::from(self.known.is_some()) + self.singles.len()
+        usize::from(self.ids) + self.singles.len()
     }
 
     pub fn lists(&self) -> usize {
@@ -129,6 +131,25 @@ impl Side {
 
     pub fn list_rows(&self) -> usize {
         self.list_rows
+    }
+
+    /// Which rows of the two tables, [`Self::rows`] and [`Self::list_rows`],
+    /// belong to anybody with training interactions; with `unknown` also that
+    /// of an unknown id.
+    pub fn learned(&self, unknown: bool) -> [Vec<bool>; 2] {
+        let known = (0u32..).zip(&self.known).filter(|(_, known)| **known);
+        let known: Vec<u32> = known.map(|(entity, _)| entity).collect();
+        let encoded = self.encode(&known, None);
+        let mut tables = [vec![false; self.rows], vec![false; self.list_rows]];
+        for (table, rows) in tables.iter_mut().zip([encoded.rows, encoded.list_rows]) {
+            for row in rows {
+                table[row as usize] = true;
+            }
+        }
+        if self.ids && unknown {
+            tables[0][self.entities] = true;
+        }
+        tables
     }
 
     /// The number of somebody of whom nothing is known.
@@ -151,8 +172,9 @@ impl Side {
         let mut scales = Vec::new();
         for (place, &entity) in entities.iter().enumerate() {
             let e = entity as usize;
-            if let Some(known) = &self.known {
-                let own = e < self.entities && known[e] && !anonymous.is_some_and(|a| a[place]);
+            if self.ids {
+                let hidden = anonymous.is_some_and(|a| a[place]);
+                let own = e < self.entities && self.known[e] && !hidden;
                 encoded.rows.push(if own { entity } else { self.nobody() });
                 scales.push(1.0);
             }
@@ -228,6 +250,22 @@ pub mod tests {
         assert_eq!(encoded.offsets, [0, 2, 2, 3, 4, 4]);
         assert_eq!(encoded.list_rows, [0, 2, 1, 2]);
         assert_eq!(encoded.list_scales, [0.5, 0.0, 1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn rows_of_nobody_with_interactions_are_not_learned() {
+        let side = Side::new(true, Some(&table()), &[5, 1, 0, 0]);
+        let learned = |rows: &[bool]| -> Vec<usize> {
+            let places = rows.iter().enumerate().filter(|(_, learned)| **learned);
+            places.map(|(place, _)| place).collect()
+        };
+        let [rows, lists] = side.learned(false);
+        // Neither the ids 2, 3 and 4, nor category 5 and the number that is
+        // missing, which user 2 alone has, nor what its list holds.
+        assert_eq!((rows.len(), learned(&rows)), (10, vec![0, 1, 6, 7, 8]));
+        assert_eq!((lists.len(), learned(&lists)), (3, vec![0, 2]));
+        let [rows, _] = side.learned(true);
+        assert_eq!(learned(&rows), [0, 1, 4, 6, 7, 8]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::tape::{Tape, Updates};
 use crate::training::MemorySink;
 use burn::tensor::{Tensor, TensorData};
 
-/// Four users and five items, whose features are those of users and one more.
+/// Four users and five items, whose features are those of users and one more,
+/// and which may be six.
 pub fn train() -> Interactions {
     let items = vec![0, 1, 4, 1, 2, 3, 0, 3];
     Interactions {
@@ -29,7 +30,7 @@ fn item_features() -> FeatureTable {
         name: "genre".into(),
         values: FeatureValues::Categorical {
             labels: vec!["a".into(), "b".into()],
-            codes: vec![Some(0), Some(1), Some(0), Some(1), None],
+            codes: vec![Some(0), Some(1), Some(0), Some(1), None, None],
         },
     };
     FeatureTable {
@@ -40,21 +41,32 @@ fn item_features() -> FeatureTable {
 
 /// Fits a model of the registry on the data here.
 pub fn fit(name: &str, params: &str, training: &str) -> Box<dyn Recommender> {
-    let (train, users, items) = (train(), table(), item_features());
+    fit_on(&train(), name, params.parse().unwrap(), training, Seed(1))
+}
+
+/// As [`fit`], with the features here on other interactions.
+pub fn fit_on(
+    train: &Interactions,
+    name: &str,
+    params: toml::Table,
+    training: &str,
+    seed: Seed,
+) -> Box<dyn Recommender> {
+    let (users, items) = (table(), item_features());
     let context = FitContext {
         data: ModelData {
-            train: &train,
+            train,
             user_features: Some(&users),
             item_features: Some(&items),
         },
         training: &toml::from_str(training).unwrap(),
         device: &Device::flex(),
-        seed: Seed(1),
+        seed,
         observer: &mut Silent,
         validate: None,
         checkpoints: &mut MemorySink::default(),
     };
-    let spec = crate::models::build(name, params.parse().unwrap()).unwrap();
+    let spec = crate::models::build(name, params).unwrap();
     spec.fit(context).unwrap().model
 }
 
@@ -170,6 +182,7 @@ fn lists_are_means_and_numbers_scale() {
     let start = Start {
         seed: None,
         deviation: 1.0,
+        hides_ids: false,
         device: &device,
     };
     let mut embedder = Embedder::new("user", side, 1, start);
@@ -193,7 +206,7 @@ fn lists_are_means_and_numbers_scale() {
 
 #[test]
 fn somebody_new_is_told_apart_by_features() {
-    let model = fit("fm", "", "epochs = 3\nbatch_size = 4");
+    let model = fit("fm", "id_dropout = 0.2", "epochs = 3\nbatch_size = 4");
     let query = |profile: Option<u32>| Query {
         profile: profile.map(UserIdx),
         ..Query::default()

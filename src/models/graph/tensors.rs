@@ -191,7 +191,7 @@ impl OnTensors {
             let products =
                 of_users.reshape([examples, 1, dim]) * of_items.reshape([examples, width, dim]);
             let scores = products.sum_dim(2).reshape([examples, width]);
-            objective.sampled(scores, smoothing)
+            objective.sampled(scores, None, smoothing)
         };
         let mut seen = vec![users, items];
         if let Some(contrast) = self.settings.contrast {

@@ -338,6 +338,21 @@ fn catalogs_score_as_pairs_do() {
     }
 }
 
+#[test]
+fn parameters_of_a_branch_that_is_not_there_are_refused_by_name() {
+    let refused = |model: &str, params: &str, key: &str| {
+        let error = crate::models::build(model, params.parse().unwrap());
+        let error = format!("{:#}", error.err().unwrap());
+        assert!(error.contains(&format!("`{key}`")), "{error}");
+    };
+    refused("gmf", "mlp_embedding_dim = 32", "mlp_embedding_dim");
+    refused("gmf", "hidden = [32]", "hidden");
+    refused("gmf", "dropout = 0.1", "dropout");
+    refused("mlp", "embedding_dim = 32", "embedding_dim");
+    let all = "embedding_dim = 32\nmlp_embedding_dim = 32\nhidden = [32]\ndropout = 0.1";
+    assert!(crate::models::build("neumf", all.parse().unwrap()).is_ok());
+}
+
 /// A step over the catalog is one over all pairs.
 #[test]
 fn the_whole_catalog_is_all_pairs() {

@@ -156,6 +156,10 @@ pub struct Fuse<'a> {
 impl Fuse<'_> {
     /// What the kernels minimize; `None` for a loss that they do not know.
     pub fn goal(&self) -> Option<Goal> {
+        // Kernels know nothing of the probabilities of items.
+        if self.objective.corrects(self.config.negative_sampling) {
+            return None;
+        }
         self.objective.goal(self.config.label_smoothing)
     }
 }
@@ -228,7 +232,13 @@ pub fn fit(
         let (sampling, alpha) = (config.negative_sampling, config.popularity_alpha);
         Some(NegativeSampler::new(log.clone(), sampling, alpha)?)
     };
+    let corrected = objective.corrects(config.negative_sampling);
+    let log_expected = sampler.as_ref().filter(|_| corrected).map(|sampler| {
+        let of_items = sampler.log_expected(config.negatives);
+        Tensor::from_floats(&of_items[..], context.device)
+    });
     let mut task = PairTask {
+        log_expected,
         examples: Examples::new(log.clone(), sampler, config.negatives),
         drawn: Drawn::default(),
         in_batch: InBatch::new(train, objective.logq_correction),

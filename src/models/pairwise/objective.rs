@@ -2,6 +2,7 @@
 
 use crate::kernels::mf::Goal;
 use crate::losses::{self, Loss};
+use crate::sampling::NegativeSampling;
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 
@@ -17,8 +18,9 @@ pub struct Objective {
     pub margin: f64,
     /// Of `ccl`.
     pub negative_weight: f64,
-    /// Subtracts the log-probability of an item from its score as an in-batch
-    /// negative, which are drawn by popularity.
+    /// Subtracts the log of how probable an item is among the negatives from
+    /// its score in a softmax over some of the catalog: in the batch, or drawn
+    /// by popularity.
     pub logq_correction: bool,
 }
 
@@ -47,6 +49,15 @@ impl Objective {
         })
     }
 
+    /// Whether a softmax over negatives that are drawn so is corrected. Those
+    /// that are drawn uniformly need it not: what is subtracted is the same for
+    /// all items.
+    pub fn corrects(&self, sampling: NegativeSampling) -> bool {
+        self.logq_correction
+            && self.loss == Loss::Softmax
+            && sampling == NegativeSampling::Popularity
+    }
+
     /// See [`crate::model::ModelSpec::unused_training_keys`].
     pub fn unused_training_keys(&self) -> Vec<String> {
         let mut unused = Vec::new();
@@ -62,13 +73,27 @@ impl Objective {
         unused.into_iter().map(String::from).collect()
     }
 
-    /// The loss of scores `[batch, 1 + negatives]`, the positive first.
-    pub fn sampled(&self, scores: Tensor<2>, smoothing: f64) -> Tensor<1> {
+    /// The loss of scores `[batch, 1 + negatives]`, the positive first. A
+    /// softmax takes off `log_expected` of that shape where it
+    /// [`Self::corrects`]: the sampled softmax of Jean et al. (ACL 2015).
+    pub fn sampled(
+        &self,
+        scores: Tensor<2>,
+        log_expected: Option<Tensor<2>>,
+        smoothing: f64,
+    ) -> Tensor<1> {
         match self.loss {
             Loss::Bce => losses::bce(scores, smoothing),
             Loss::Bpr => losses::bpr(scores),
             Loss::Ccl => losses::ccl(scores, self.margin, self.negative_weight),
-            _ => losses::softmax(scores / self.temperature, smoothing),
+            _ => {
+                let scores = scores / self.temperature;
+                let corrected = match log_expected {
+                    Some(log_expected) => scores - log_expected,
+                    None => scores,
+                };
+                losses::softmax(corrected, smoothing)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::data::interactions::Interactions;
 use crate::device::{Family, family};
 use crate::kernels::top_k::{List, Masks, top_k};
 use crate::model::{Query, QueryVectors, Recommender, ScoreForm};
-use crate::models::neighbors::Neighbors;
+use crate::models::neighbors::{Blend, Neighbors, blend_rows};
 use crate::params::host;
 use crate::tape::{Ids, Tape};
 use crate::tensors::NamedTensors;
@@ -116,48 +116,24 @@ impl PairRecommender {
             return Ok(known.collect());
         }
         let neighbors = self.neighbors.get_or_init(|| Neighbors::new(&self.train));
-        let blends: Vec<Option<Vec<(u32, f32)>>> = queries
+        let blends: Vec<Option<Blend>> = queries
             .par_iter()
             .map(|q| q.user.is_none().then(|| neighbors.blend(q.history)))
             .collect();
         tables
             .iter()
             .zip(known.collect::<Vec<_>>())
-            .map(|(table, rows)| blend_rows(table.value(), rows, &blends, &self.device))
+            .map(|(table, rows)| {
+                let rows_of = |users: &[u32]| {
+                    let ids: Vec<i32> = users.iter().map(|&user| user as i32).collect();
+                    let ids = TensorData::new(ids, [users.len()]);
+                    let ids = Tensor::from_data(ids, &self.device);
+                    table.value().select(0, ids)
+                };
+                blend_rows(rows, &blends, rows_of)
+            })
             .collect()
     }
-}
-
-/// Replaces the rows that have a blend by that weighted sum of table rows.
-fn blend_rows(
-    table: Tensor<2>,
-    rows: Tensor<2>,
-    blends: &[Option<Vec<(u32, f32)>>],
-    device: &Device,
-) -> Result<Tensor<2>> {
-    let [count, columns] = rows.dims();
-    let blended = blends.iter().flatten().flatten();
-    let mut sources: Vec<i32> = blended.map(|(user, _)| *user as i32).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let ids = TensorData::new(sources.clone(), [sources.len()]);
-    let taken = host(table.select(0, Tensor::from_data(ids, device)))?;
-    let mut values = host(rows)?;
-    for (row, blend) in values.chunks_mut(columns).zip(blends) {
-        let Some(blend) = blend else { continue };
-        row.fill(0.0);
-        for &(user, weight) in blend {
-            let place = sources.partition_point(|s| *s < user as i32);
-            let source = &taken[place * columns..][..columns];
-            for (value, s) in row.iter_mut().zip(source) {
-                *value += weight * s;
-            }
-        }
-    }
-    Ok(Tensor::from_data(
-        TensorData::new(values, [count, columns]),
-        device,
-    ))
 }
 
 impl Recommender for PairRecommender {

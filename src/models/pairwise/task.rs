@@ -25,6 +25,11 @@ pub struct PairTask<'a> {
     pub examples: Examples,
     pub drawn: Drawn,
     pub in_batch: InBatch,
+    /// `[items]`, see [`NegativeSampler::log_expected`]; absent where scores are
+    /// not corrected for it.
+    ///
+    /// [`NegativeSampler::log_expected`]: crate::sampling::NegativeSampler::log_expected
+    pub log_expected: Option<Tensor<1>>,
     pub fused: Option<Box<dyn FusedPairs>>,
 }
 
@@ -94,6 +99,15 @@ impl PairTask<'_> {
     }
 }
 
+/// What a table `[items]` has of these items, in this shape.
+fn of_items(table: &Tensor<1>, tape: &Tape, items: &Ids, shape: [usize; 2]) -> Tensor<2> {
+    let items = match items {
+        Ids::Host(items) => tape.ints(items).inner(),
+        Ids::Device(items) => Tensor::clone(items),
+    };
+    Tensor::from_inner(table.clone().select(0, items).reshape(shape))
+}
+
 impl Trainable for PairTask<'_> {
     fn params(&self) -> Vec<&Param> {
         self.recommender.network.params()
@@ -132,7 +146,9 @@ impl Trainable for PairTask<'_> {
                     items = self.keep_hardest(&users, items)?;
                 }
                 let (scores, penalty) = self.recommender.network.scores(tape, &users, &items);
-                (self.objective.sampled(scores, smoothing), penalty)
+                let expected = self.log_expected.as_ref();
+                let expected = expected.map(|of| of_items(of, tape, &items, scores.dims()));
+                (self.objective.sampled(scores, expected, smoothing), penalty)
             }
         };
         Ok(losses::with_penalty(loss, penalty))
@@ -168,5 +184,143 @@ impl Trainable for PairTask<'_> {
 
     fn recommender(&self) -> &dyn Recommender {
         &self.recommender
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::interactions::Interactions;
+    use crate::models::pairwise::PairNetwork;
+    use crate::optim::OptimizerConfig;
+    use crate::params::host;
+    use crate::sampling::{NegativeSampler, NegativeSampling};
+    use std::sync::Arc;
+
+    /// Every user scores an item alike.
+    struct Alike(Param);
+
+    impl PairNetwork for Alike {
+        fn params(&self) -> Vec<&Param> {
+            vec![&self.0]
+        }
+
+        fn params_mut(&mut self) -> Vec<&mut Param> {
+            vec![&mut self.0]
+        }
+
+        fn scores(
+            &self,
+            tape: &mut Tape,
+            users: &Ids,
+            items: &Ids,
+        ) -> (Tensor<2>, Option<Tensor<1>>) {
+            let index = tape.index_of(items, self.0.shape()[0]);
+            let width = items.len() / users.len();
+            (
+                tape.lookup(&self.0, &index).reshape([users.len(), width]),
+                None,
+            )
+        }
+
+        fn user_tables(&self) -> Vec<&Param> {
+            Vec::new()
+        }
+
+        fn tile(&self, _: &[Tensor<2>]) -> Tensor<2> {
+            self.0.value().transpose()
+        }
+
+        fn tile_height(&self) -> usize {
+            1
+        }
+    }
+
+    /// Items 0 to 3 with 3, 2, 1 and 2 interactions.
+    fn log() -> Interactions {
+        Interactions {
+            offsets: vec![0, 3, 5, 7, 8],
+            items: vec![0, 1, 3, 0, 2, 0, 3, 1],
+            num_items: 4,
+            ..Interactions::default()
+        }
+    }
+
+    fn objective(logq_correction: bool) -> Objective {
+        Objective {
+            loss: Loss::Softmax,
+            temperature: 0.5,
+            hardest_negative: false,
+            margin: crate::models::pairwise::MARGIN,
+            negative_weight: crate::models::pairwise::NEGATIVE_WEIGHT,
+            logq_correction,
+        }
+    }
+
+    /// `-ln softmax(s / temperature - ln q)` of the positive, `q` being how
+    /// probable an item is as a negative: the root of its count over their sum.
+    #[test]
+    fn a_softmax_over_popular_negatives_takes_off_their_log_probability() {
+        let (device, scores) = (Device::flex(), [0.3f32, -0.8, 0.5, 1.1]);
+        let log = Arc::new(log());
+        let sampler = || {
+            let sampling = NegativeSampling::Popularity;
+            NegativeSampler::new(log.clone(), sampling, 0.5).unwrap()
+        };
+        let config = TrainingConfig::default();
+        let network = Alike(Param::new("items", [4, 1], scores.to_vec(), &device));
+        let mut task = PairTask {
+            recommender: PairRecommender::new(Box::new(network), log.clone(), None, &device),
+            objective: objective(true),
+            config: &config,
+            device: &device,
+            seed: Seed(1),
+            examples: super::super::Examples::new(log.clone(), Some(sampler()), 3),
+            in_batch: InBatch::new(&log, false),
+            drawn: Drawn::default(),
+            log_expected: Some(Tensor::from_floats(&sampler().log_expected(3)[..], &device)),
+            fused: None,
+        };
+        task.begin_epoch(Seed(1), 0);
+        let mut tape = Tape::training(&device, Updates::Rows);
+        tape.begin(Seed(1).stream("dropout"));
+        let loss = task.loss(&mut tape, 0..8).unwrap();
+        let loss = f64::from(host(loss.inner()).unwrap()[0]);
+        let (mut users, mut items) = (vec![0; 8], vec![0; 32]);
+        task.examples.fill(0..8, &mut users, &mut items);
+        let roots = [3f64, 2.0, 1.0, 2.0].map(f64::sqrt);
+        let total: f64 = roots.iter().sum();
+        let odds = |&item: &u32| {
+            let item = item as usize;
+            (f64::from(scores[item]) / 0.5).exp() * total / roots[item]
+        };
+        let expected = items.chunks(4).map(|row| {
+            let odds: Vec<f64> = row.iter().map(odds).collect();
+            -(odds[0] / odds.iter().sum::<f64>()).ln() / 8.0
+        });
+        let expected: f64 = expected.sum();
+        assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+    }
+
+    #[test]
+    fn kernels_leave_a_corrected_softmax_to_the_tape() {
+        let optimizer = Optimizer::new(OptimizerConfig::plain_sgd());
+        let has_kernels = |logq_correction: bool, sampling: NegativeSampling| {
+            let fuse = Fuse {
+                objective: objective(logq_correction),
+                config: &TrainingConfig {
+                    negative_sampling: sampling,
+                    ..TrainingConfig::default()
+                },
+                optimizer: &optimizer,
+                scale: None,
+                device: &Device::flex(),
+                seed: Seed(1),
+            };
+            fuse.goal().is_some()
+        };
+        assert!(has_kernels(true, NegativeSampling::Uniform));
+        assert!(has_kernels(false, NegativeSampling::Popularity));
+        assert!(!has_kernels(true, NegativeSampling::Popularity));
     }
 }

@@ -6,8 +6,8 @@
 //! alone, as in their data. A history is served by a mask after it. Blocks
 //! normalize after the residual, as BERT's.
 //!
-//! Departures: no bias for each item in the last layer, so that scores are
-//! inner products; a masked item is masked, never swapped for another; places
+//! Departures: GELU is `x s(1.702 x)`, its approximation by a sigmoid; no bias
+//! for each item in the last layer, so that scores are inner products; a masked item is masked, never swapped for another; places
 //! count from the newest item back; windows are as many as `window_stride`
 //! says, with new masks in each epoch.
 
@@ -36,7 +36,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Params {
+pub(super) struct Params {
     blocks: usize,
     heads: usize,
     mask_share: f64,
@@ -98,7 +98,7 @@ fn dense(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Dens
     }
 }
 
-fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
+pub(super) fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     let dim = setup.embedding_dim;
     let init = Init::Normal(setup.init_deviation);
     let places = layout.table("places", setup.max_length, dim, init);

@@ -6,6 +6,12 @@
 //! through the whole window, not through one step of it, and windows begin
 //! with a state of zeros. Of the losses, cross-entropy is theirs; TOP1 and
 //! BPR-max, which rank sampled items, are not here.
+//!
+//! Departures: a linear layer takes the last states to rows as wide as items,
+//! so that `hidden_dim` is free; theirs are as wide as items. The units are
+//! those of cuDNN and PyTorch: the reset gate opens on the product `U h + b`,
+//! where the paper's equation 3 multiplies the state before `U`, and the update
+//! gate says what of the state stays, not what is new.
 
 use super::Body;
 use super::setup::{self, Setup, with_shared};
@@ -32,7 +38,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Params {
+pub(super) struct Params {
     layers: usize,
     hidden_dim: usize,
 }
@@ -70,7 +76,7 @@ struct Layer {
     own: GruWeights,
 }
 
-fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
+pub(super) fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     let (dim, hidden) = (setup.embedding_dim, params.hidden_dim);
     let mut layer = |number: usize| {
         let name = |part: &str| format!("layers.{number}.{part}");

@@ -15,7 +15,11 @@
 //! Their code scores by cosines over a temperature of .05: `cosine = true`.
 //!
 //! Departures: a bias for each head, where their code shares one; a layer norm
-//! of the last rows, which theirs does not have.
+//! of the last rows, which theirs does not have; layer norms have a learned
+//! scale and shift, theirs none. Their code multiplies embeddings of items by
+//! the root of their width before it adds those of places, and counts places
+//! from the oldest item on; here they are as they are, and places count from
+//! the newest item back.
 
 use super::Body;
 use super::part::Clock;
@@ -50,7 +54,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Params {
+pub(super) struct Params {
     blocks: usize,
     heads: usize,
     clock: Clock,
@@ -92,7 +96,7 @@ struct Unit {
     output_bias: Weight,
 }
 
-fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
+pub(super) fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     let dim = setup.embedding_dim;
     let init = Init::Normal(setup.init_deviation);
     let places = layout.table("places", setup.max_length, dim, init);

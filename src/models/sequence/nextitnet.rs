@@ -3,8 +3,11 @@
 //! Yuan et al., "A simple convolutional generative network for next item
 //! recommendation", WSDM 2019: residual blocks of two convolutions, the second
 //! with twice the dilation of the first, each followed by layer normalization
-//! and ReLU (figure 3b). Item embeddings are shared by input and output here,
-//! where theirs are two tables.
+//! and ReLU (figure 3b).
+//!
+//! Departures: item embeddings are shared by input and output, where theirs are
+//! two tables; dropout of the embeddings and of what a block adds, which theirs
+//! does not have (`dropout = 0.0` for none).
 
 use super::Body;
 use super::sasrec::layer_norm;
@@ -33,7 +36,7 @@ pub const ENTRY: ModelEntry = ModelEntry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Params {
+pub(super) struct Params {
     dilations: Vec<usize>,
     kernel_size: usize,
 }
@@ -69,7 +72,7 @@ struct Convolution {
     norm: Norm,
 }
 
-fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
+pub(super) fn body(params: &Params, setup: &Setup, layout: &mut Layout) -> Box<dyn Body> {
     let dim = setup.embedding_dim;
     let mut convolution = |number: usize, dilation: usize| {
         let name = |part: &str| format!("convolutions.{number}.{part}");

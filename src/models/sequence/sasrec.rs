@@ -1,10 +1,15 @@
 //! Self-attentive sequential recommendation.
 //!
-//! `block = "sasrec"` is Kang & McAuley, ICDM 2018, as their code computes it:
-//! queries are normalized (keys and values are not), the residual starts from
-//! the normalized rows, the feed-forward net is as wide as the rows, and a
-//! last normalization follows. Places count from the newest item back, which
-//! is what padding on the left does there.
+//! `block = "sasrec"` has the blocks of Kang & McAuley, ICDM 2018, as their code
+//! puts them together: queries are normalized (keys and values are not), the
+//! residual starts from the normalized rows, the feed-forward net is as wide as
+//! the rows, and a last normalization follows. Places count from the newest
+//! item back, which is what padding on the left does there.
+//!
+//! Departures from that code: embeddings of items are not multiplied by the
+//! root of their width before places are added, and the layers of queries, keys
+//! and values have no biases. The default loss is the cross-entropy over the
+//! catalog; theirs is `bce` with one negative for each place.
 //!
 //! `block = "pre_norm"` normalizes the input of both halves and leaves the
 //! residual alone (Xiong et al., ICML 2020).
@@ -13,6 +18,12 @@
 //! of LiGR (Borisyuk et al., 2025), pre-norm with a learned gate on both
 //! halves, `x + s(x G) f(norm(x))`, and a SwiGLU feed-forward net (Shazeer,
 //! 2020) of four times the width.
+//!
+//! `loss = "gbce"` is gSASRec (Petrov & Macdonald, RecSys 2023) but for a
+//! constant: all scores of `bce` and `gbce` are moved by `ln(beta / negatives)`,
+//! `beta` being the power of the positive's probability (1 for `bce`), so that
+//! they start at the odds that they will have on average. Ranks are those of
+//! the scores without it.
 
 use super::Body;
 use super::setup::{self, Setup, with_shared};
@@ -33,7 +44,8 @@ pub const ENTRY: ModelEntry = ModelEntry {
         ("heads", "attention heads, each of a multiple of 16 columns"),
         (
             "block",
-            "sasrec (as published), pre_norm, ligr (gated, SwiGLU: eSASRec)",
+            "sasrec (as published, less biases of attention and the scale of embeddings), pre_norm, \
+             ligr (gated, SwiGLU: eSASRec)",
         ),
     ]),
     gradient: true,
@@ -201,7 +213,7 @@ impl Sasrec {
         layers.dropout(outer, self.dropout)
     }
 
-    /// As published.
+    /// As published; see the top of this file for what is not.
     fn original(&self, layers: &mut dyn Layers, block: &Block, x: Var) -> Var {
         let queries = layers.norm(x, block.attention);
         let attended = self.attention(layers, block, queries, x);

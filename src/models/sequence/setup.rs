@@ -106,8 +106,9 @@ const SHARED: [Parameter; 18] = [
     ("dropout", "probability of dropping a number of a layer"),
     (
         "loss",
-        "cross_entropy (over the whole catalog), or with `training.negatives` each sampled_softmax, bce, \
-         gbce, bpr, ccl (cosine contrastive loss)",
+        "cross_entropy (over the whole catalog), or with `training.negatives` each sampled_softmax, bce \
+         and gbce (scores of both are moved by a constant to start at the odds that they will have), bpr, \
+         ccl (cosine contrastive loss)",
     ),
     (
         "calibration",

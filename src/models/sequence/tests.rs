@@ -1,6 +1,10 @@
 //! SASRec as its papers write it, in float64, against what the kernels
-//! compute: the loss of a step, its gradients, and what is served.
+//! compute: the loss of a step, its gradients, and what is served. The other
+//! models' layers are in [`formulas`].
 
+mod formulas;
+
+use super::Body;
 use super::examples::Examples;
 use super::network::Network;
 use super::part::{Clock, Part};
@@ -19,6 +23,8 @@ use crate::params::{Param, host};
 use crate::seed::{Rng, Seed};
 use crate::tape::{Tape, Updates};
 use burn::tensor::Device;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 const DIM: usize = 16;
@@ -57,11 +63,20 @@ fn setup(cosine: bool, aims: Aims) -> Setup {
 
 /// With weights that are random where they begin as constants.
 fn network(block: &str, cosine: bool, aims: Aims) -> Network {
-    let params = format!("block = \"{block}\"\nblocks = 2").parse().unwrap();
-    let params = crate::models::params::parse(params).unwrap();
+    let params = format!("block = \"{block}\"\nblocks = 2");
+    network_of(&params, setup(cosine, aims), sasrec::body)
+}
+
+/// A model's body by its parameters.
+type BodyOf<P> = fn(&P, &Setup, &mut Layout) -> Box<dyn Body>;
+
+fn network_of<P>(params: &str, setup: Setup, body: BodyOf<P>) -> Network
+where
+    P: Default + Serialize + DeserializeOwned,
+{
+    let params = crate::models::params::parse(params.parse().unwrap()).unwrap();
     let mut layout = Layout::default();
-    let setup = setup(cosine, aims);
-    let body = sasrec::body(&params, &setup, &mut layout);
+    let body = body(&params, &setup, &mut layout);
     let device = Device::flex();
     let mut network = Network::new(setup, body, layout, ITEMS, Some(Seed(1)), &device);
     let mut rng = Seed(2).stream("test");
@@ -175,14 +190,19 @@ impl Formula<'_> {
         &self.weights["item_embedding"][item as usize * DIM..][..DIM]
     }
 
-    fn hidden(&self, items: &[u32], kind: &str) -> Matrix {
+    /// Embeddings of items, each with that of its place from the newest back.
+    fn placed(&self, items: &[u32]) -> Matrix {
         let places = &self.weights["places"];
         let row = |(at, &item): (usize, &u32)| {
             let place = &places[(items.len() - 1 - at) * DIM..][..DIM];
             let pairs = self.item(item).iter().zip(place);
             pairs.map(|(a, b)| a + b).collect()
         };
-        let mut x: Matrix = items.iter().enumerate().map(row).collect();
+        items.iter().enumerate().map(row).collect()
+    }
+
+    fn hidden(&self, items: &[u32], kind: &str) -> Matrix {
+        let mut x = self.placed(items);
         for block in ["blocks.0", "blocks.1"] {
             x = self.block(&x, kind, block);
         }
@@ -208,11 +228,11 @@ impl Formula<'_> {
         numbers.map(of).sum()
     }
 
-    /// The sum of the cross-entropies of all next items, and of the penalties
-    /// of what is read and predicted.
-    fn loss(&self, windows: &[Vec<u32>], kind: &str) -> f64 {
+    /// The sum of the cross-entropies of all next items, with hidden rows by
+    /// `hidden`, and of the penalties of what is read and predicted.
+    fn loss(&self, windows: &[Vec<u32>], hidden: impl Fn(&[u32]) -> Matrix) -> f64 {
         let window = |window: &Vec<u32>| {
-            let hidden = self.hidden(&window[..window.len() - 1], kind);
+            let hidden = hidden(&window[..window.len() - 1]);
             let row = |(row, &next): (&Vec<f64>, &u32)| {
                 let scores = self.scores(row);
                 let sum: f64 = scores.iter().map(|s| s.exp()).sum();
@@ -348,7 +368,7 @@ fn a_step_is_the_formula_and_its_derivatives() {
                 cosine,
                 aims,
             };
-            formula.loss(&windows(), kind)
+            formula.loss(&windows(), |items| formula.hidden(items, kind))
         };
         let (loss, gradients) = step(&mut network, aims.smoothing, by_tape);
         let exact = loss_of(&weights);

@@ -104,17 +104,20 @@ impl Params {
         let train = data.train;
         let features = |table| if self.features { table } else { None };
         let users = Side::new(false, features(data.user_features), &user_counts(train));
-        let items = Side::new(true, features(data.item_features), &train.item_counts());
+        let counts = train.item_counts();
+        let items = Side::new(true, features(data.item_features), &counts);
+        let in_histories: Vec<bool> = counts.iter().map(|&count| count > 0).collect();
         let start = Start {
             seed,
             deviation: self.init_deviation,
+            hides_ids: self.id_dropout > 0.0,
             device,
         };
         Towers::new(
             self,
             Embedder::new("user", users, self.embedding_dim, start),
             Embedder::new("item", items, self.embedding_dim, start),
-            start.table("history_embedding", train.num_items, self.embedding_dim),
+            start.table("history_embedding", &in_histories, self.embedding_dim),
             Init { seed, device },
         )
     }

@@ -132,17 +132,17 @@ impl Task<'_> {
         if self.params.loss != Loss::Ccl {
             scores = scores / self.params.temperature;
         }
-        if let Some(log_expected) = &self.log_expected {
+        let expected = self.log_expected.as_ref().map(|log_expected| {
             let of = |(place, &item): (usize, &u32)| match place % width {
                 0 => 0.0,
                 _ => log_expected[item as usize],
             };
             let expected = items.iter().enumerate().map(of).collect();
-            scores = scores - tape.floats(expected, [batch, width]);
-        }
+            tape.floats(expected, [batch, width])
+        });
         let objective = self.params.objective();
         let smoothing = self.config.label_smoothing;
-        (objective.sampled(scores, smoothing), penalty)
+        (objective.sampled(scores, expected, smoothing), penalty)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::data::features::FeatureTable;
 use crate::ids::UserIdx;
 use crate::model::Query;
 use crate::models::features::side::tests::table;
-use crate::models::features::tests::{fit, plain_linear, plain_mlp, train};
+use crate::models::features::tests::{fit, fit_on, plain_linear, plain_mlp, train};
 use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::host;
 use crate::tape::{Tape, Updates};
@@ -348,6 +348,33 @@ fn keys_that_do_not_apply_say_why() {
     };
     let error = uncorrected.check_training(&config).unwrap_err().to_string();
     assert!(error.contains("popularity"), "{error}");
+}
+
+/// Item 5 has no interactions: whatever the seed, nothing is said of its id,
+/// nor of who has it.
+#[test]
+fn what_was_never_learned_is_zero() {
+    let train = crate::data::Interactions {
+        num_items: 6,
+        ..train()
+    };
+    for seed in [1, 2] {
+        let params = "features = false\nembedding_dim = 4".parse().unwrap();
+        let model = fit_on(
+            &train,
+            "two_tower",
+            params,
+            "epochs = 3\nbatch_size = 4",
+            Seed(seed),
+        );
+        let weights = model.weights().unwrap();
+        // The unknown id is behind those of six items.
+        for (name, rows, unlearned) in [("item_embedding", 7, 6), ("history_embedding", 6, 5)] {
+            let table = weights.f32(name, &[rows, 4]).unwrap();
+            assert!(table[4 * unlearned..].iter().all(|v| *v == 0.0), "{name}");
+            assert!(table[..4].iter().all(|v| *v != 0.0), "{name}");
+        }
+    }
 }
 
 #[test]
