@@ -44,7 +44,8 @@ impl Param {
         self.shorten(None);
     }
 
-    /// What an optimizer does after its step on these rows, or on all: those that are too long are shortened. Costs what the step costs.
+    /// What an optimizer does after its step on these rows, or on all: those
+    /// that are too long are shortened. Costs what the step costs.
     pub fn shorten(&mut self, rows: Option<Tensor<1, Int>>) {
         let max_norm = self.max_norm;
         if max_norm <= 0.0 {

@@ -2,7 +2,7 @@
 //!
 //! t-SNE (van der Maaten, Hinton, JMLR 2008; in its Barnes-Hut form, JMLR 2014)
 //! over the directions of the vectors. Neighbors are exact, the start comes
-//! from the seed, and no sum depends on the threads, so that a map repeats.
+//! from the seed, and one thread adds up the forces, so that a map repeats.
 
 use super::Material;
 use super::groups::Division;
@@ -114,22 +114,25 @@ fn place(material: &Material<'_>, vectors: &ItemVectors, items: &[u32]) -> Vec<[
     scaled(&embedded(&directions, &nearest, perplexity, start))
 }
 
-/// Each point's forces are one thread's work and added up in one order, as long
-/// as the points are so few that the library shares out nothing else.
+/// On one thread: the library adds up in an order that depends on how many
+/// there are, and a map must repeat.
 fn embedded(
     directions: &[Vec<f32>],
     nearest: &[Vec<Neighbor<f32>>],
     perplexity: f32,
     start: Vec<f32>,
 ) -> Vec<f32> {
-    let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(directions);
-    tsne.perplexity(perplexity)
-        .epochs(EPOCHS)
-        .stop_lying_epoch(EXAGGERATED)
-        .momentum_switch_epoch(EXAGGERATED)
-        .initial_embedding(start)
-        .barnes_hut_with_neighbors(THETA, nearest);
-    tsne.embedding()
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    one.expect("a thread can be started").install(|| {
+        let mut tsne: tSNE<'_, f32, Vec<f32>> = tSNE::new(directions);
+        tsne.perplexity(perplexity)
+            .epochs(EPOCHS)
+            .stop_lying_epoch(EXAGGERATED)
+            .momentum_switch_epoch(EXAGGERATED)
+            .initial_embedding(start)
+            .barnes_hut_with_neighbors(THETA, nearest);
+        tsne.embedding()
+    })
 }
 
 /// Both axes by one factor, with the middle of each at 0.
