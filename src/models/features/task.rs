@@ -66,9 +66,7 @@ impl FeatureTask<'_> {
         places: Range<usize>,
     ) -> (Tensor<1>, Option<Tensor<1>>) {
         let (batch, width) = (places.len(), self.examples.width());
-        let mut users = vec![0; batch];
-        let mut items = vec![0; batch * width];
-        self.examples.fill(places.clone(), &mut users, &mut items);
+        let (users, items) = self.examples.filled(places.clone());
         let users: Vec<u32> = users
             .iter()
             .flat_map(|&user| std::iter::repeat_n(user, width))

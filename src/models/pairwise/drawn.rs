@@ -36,9 +36,7 @@ impl Drawn {
         }
         // Only GPUs draw by themselves.
         let _ = device;
-        let mut users = vec![0; places.len()];
-        let mut items = vec![0; places.len() * examples.width()];
-        examples.fill(places, &mut users, &mut items);
+        let (users, items) = examples.filled(places);
         (Ids::Host(users), Ids::Host(items))
     }
 

@@ -86,6 +86,14 @@ impl Examples {
             .unzip()
     }
 
+    /// What [`Self::fill`] fills, made anew.
+    pub fn filled(&self, places: Range<usize>) -> (Vec<u32>, Vec<u32>) {
+        let mut users = vec![0; places.len()];
+        let mut items = vec![0; places.len() * self.width()];
+        self.fill(places, &mut users, &mut items);
+        (users, items)
+    }
+
     /// Fills the users at these places, and row-major `[positive, negative,
     /// ...]` of each, [`Self::width`] items wide.
     ///

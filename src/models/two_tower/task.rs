@@ -119,9 +119,7 @@ impl Task<'_> {
         places: Range<usize>,
     ) -> (Tensor<1>, Option<Tensor<1>>) {
         let (batch, width) = (places.len(), self.examples.width());
-        let mut users = vec![0; batch];
-        let mut items = vec![0; batch * width];
-        self.examples.fill(places.clone(), &mut users, &mut items);
+        let (users, items) = self.examples.filled(places.clone());
         let positives: Vec<u32> = items.iter().copied().step_by(width).collect();
         let (user, item) = self.towers(tape, &places, (&users, &positives), &items);
         let penalty = self.model.towers.penalty(&user.input, &item.input);
