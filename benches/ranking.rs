@@ -114,6 +114,7 @@ fn top_20_of_all_users(bencher: Bencher, shape: Shape) {
         model_name: "bench",
         k: 20,
         allowed: None,
+        seen: None,
         tile_bytes: TILE_BYTES,
     };
     bencher

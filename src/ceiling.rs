@@ -69,6 +69,7 @@ pub fn measure(
             train,
             metrics: &metrics,
             options: config.evaluation.options(),
+            seen: None,
             seed: Seed(config.seed),
         };
         evaluate(model, &task, &mut crate::event::Silent)
@@ -265,6 +266,7 @@ mod tests {
             train: &data.split.train,
             metrics: &[MetricSpec::parse("ndcg@10").unwrap()],
             options: config.evaluation.options(),
+            seen: None,
             seed: Seed(1),
         };
         let done = evaluate(fitted.model.as_ref(), &task, &mut Silent).unwrap();

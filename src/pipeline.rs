@@ -23,6 +23,7 @@ use crate::mlflow::Status;
 use crate::model::{FitContext, Fitted, Recommender, Validate};
 use crate::models;
 use crate::preflight::{self, Forecasting, Room};
+use crate::ranking::SeenLog;
 use crate::report::{EvaluatedPart, Report};
 use crate::run_dir::{RUNS, RunData, RunDir, Session, State};
 use crate::seed::Seed;
@@ -163,9 +164,13 @@ fn fit(
     let forecast = preflight::forecast(&footprint, &work);
     let mut observer = Forecasting::new(observer, forecast);
     let set = data.split.validation.as_ref();
+    let seen = set.map(|set| SeenLog::new(&set.history.items));
     let mut validate = |model: &dyn Recommender| {
         let set = set.context("there is no validation part")?;
-        let task = task(config, data, &config.model.name, set, &metrics);
+        let task = EvaluationTask {
+            seen: seen.as_ref(),
+            ..task(config, data, &config.model.name, set, &metrics)
+        };
         // Silent: what it would say, it would say after every epoch.
         Ok(evaluate(model, &task, &mut Silent)?.metrics.to_map())
     };
@@ -285,6 +290,7 @@ fn task<'a>(
         train: &data.split.train,
         metrics,
         options: config.evaluation.options(),
+        seen: None,
         seed: Seed(config.seed),
     }
 }

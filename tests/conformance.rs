@@ -162,6 +162,7 @@ fn ranking_gives_the_lists_of_the_scores() {
             model_name: entry.name,
             k: 4,
             allowed: None,
+            seen: None,
             tile_bytes: TILE_BYTES,
         };
         let plain = rank_rows(&*model, &requests, &options).unwrap();

@@ -103,6 +103,7 @@ fn lists_are_those_of_the_scores(
         model_name: "mf",
         k: 6,
         allowed: Some(&flags),
+        seen: None,
         tile_bytes: ranking::TILE_BYTES,
     };
     let requests: Vec<Request<'_>> = queries

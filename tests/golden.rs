@@ -74,6 +74,7 @@ impl Golden {
             train: &train,
             metrics: &metrics,
             options: EvaluationConfig::default().options(),
+            seen: None,
             seed: Seed(1),
         };
         evaluate(self, &task, &mut Silent).unwrap()
@@ -99,6 +100,7 @@ impl Golden {
                 ..EvaluationConfig::default()
             }
             .options(),
+            seen: None,
             seed: Seed(1),
         };
         evaluate(&LogOdds(self), &task, &mut Silent).unwrap()

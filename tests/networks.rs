@@ -199,6 +199,7 @@ fn lists(name: &str, model: &dyn Recommender, world: &World) -> Vec<Ranked> {
         model_name: name,
         k: 6,
         allowed: Some(&flags),
+        seen: None,
         tile_bytes: ranking::TILE_BYTES,
     };
     let requests = world.requests();

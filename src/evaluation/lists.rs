@@ -7,7 +7,7 @@ use crate::event::{Event, Observer};
 use crate::metrics::{Exposure, Kind, MetricSpec};
 use crate::model::{Query, Recommender};
 use crate::ranking::{
-    Ranked, Ranker, RankingOptions, Request, ensure_finite, for_each_tile, map_rows, mask,
+    Ranked, Ranker, RankingOptions, Request, SeenLog, ensure_finite, for_each_tile, map_rows, mask,
     rank_candidates, top_k,
 };
 use anyhow::{Context, Result};
@@ -81,10 +81,12 @@ fn rank_catalog(
     gather: &mut dyn FnMut(Vec<Outcome>),
 ) -> Result<()> {
     let ranker = Ranker::new(model)?;
+    let own = SeenLog::new(&task.set.history.items);
     let options = RankingOptions {
         model_name: task.model_name,
         k: plan.longest,
         allowed: None,
+        seen: Some(task.seen.unwrap_or(&own)),
         tile_bytes: task.options.tile_bytes,
     };
     for part in cases.chunks(BLOCK) {

@@ -29,7 +29,7 @@ use crate::event::{Event, Observer};
 use crate::ids::UserIdx;
 use crate::metrics::{Kind, MetricSpec, MetricValues};
 use crate::model::Recommender;
-use crate::ranking::TILE_BYTES;
+use crate::ranking::{SeenLog, TILE_BYTES};
 use crate::seed::Seed;
 use anyhow::{Result, ensure};
 pub use clicks::ClickRates;
@@ -139,6 +139,9 @@ pub struct EvaluationTask<'a> {
     pub train: &'a Interactions,
     pub metrics: &'a [MetricSpec],
     pub options: EvaluationOptions,
+    /// The histories of `set`, for evaluations on a GPU that follow each
+    /// other; without it each uploads them anew.
+    pub seen: Option<&'a SeenLog<'a>>,
     /// Of the run; sampled negatives come from its stream "evaluation".
     pub seed: Seed,
 }

@@ -110,6 +110,7 @@ fn run_with(
         train,
         metrics: &metrics,
         options,
+        seen: None,
         seed: Seed(1),
     };
     evaluate(model, &task, &mut Silent)
@@ -184,6 +185,7 @@ fn users_whom_the_model_cannot_serve_are_misses_and_warned_of() {
         train: &train,
         metrics: &metrics,
         options: EvaluationConfig::default().options(),
+        seen: None,
         seed: Seed(1),
     };
     let mut warnings = Warnings(Vec::new());

@@ -3,6 +3,9 @@
 
 #[cfg(feature = "wgpu")]
 mod gpu;
+mod seen;
+
+pub use seen::SeenLog;
 
 use crate::device::{Family, family};
 use anyhow::{Context, Result};
@@ -18,6 +21,8 @@ pub struct Masks<'a> {
     pub masked: &'a [&'a [u32]],
     /// One flag for each item; those with `false` are left out of all lists.
     pub allowed: Option<&'a [bool]>,
+    /// Where the slices of `masked` lie, if they lie in one log.
+    pub log: Option<&'a SeenLog<'a>>,
 }
 
 /// The list of a row: items, best first, and their scores; `None` for a row

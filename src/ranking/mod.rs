@@ -21,6 +21,7 @@ use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
 pub use crate::footprint::TILE_BYTES;
+pub use crate::kernels::top_k::SeenLog;
 
 /// More rows than this do not make a tile faster.
 const MAX_TILE_ROWS: usize = 4096;
@@ -50,6 +51,8 @@ pub struct RankingOptions<'a> {
     /// One flag for each item of the catalog; items with `false` are returned
     /// to nobody.
     pub allowed: Option<&'a [bool]>,
+    /// The log whose slices the masked items are, for a GPU to hold.
+    pub seen: Option<&'a SeenLog<'a>>,
     /// Upper bound of the scores in memory; one row is always allowed.
     pub tile_bytes: usize,
 }

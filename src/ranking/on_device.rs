@@ -26,6 +26,7 @@ pub fn rank(
         let masks = Masks {
             masked: &masked,
             allowed: options.allowed,
+            log: options.seen,
         };
         let picked = model.pick_best(&queries, masks, options.k)?;
         for (query, list) in queries.iter().zip(picked) {

@@ -43,6 +43,7 @@ fn options(k: usize) -> RankingOptions<'static> {
         model_name: "matrix",
         k,
         allowed: None,
+        seen: None,
         tile_bytes: TILE_BYTES,
     }
 }
@@ -180,6 +181,7 @@ fn masked_and_filtered_items_are_skipped_and_short_lists_stay_short() {
     assert_eq!(lists[1].items, [0, 1]);
     let some = RankingOptions {
         allowed: Some(&[true, true, false, false]),
+        seen: None,
         ..options(9)
     };
     let lists = list(&model, &requests, &some).unwrap();
@@ -210,6 +212,7 @@ fn a_filter_of_another_catalog_is_an_error() {
     };
     let wrong = RankingOptions {
         allowed: Some(&[true]),
+        seen: None,
         ..options(1)
     };
     assert!(list(&model, &[request(0, &[])], &wrong).is_err());
@@ -235,6 +238,7 @@ proptest! {
         let requests: Vec<_> = masks.iter().zip(0..).map(|(m, user)| request(user, m)).collect();
         let options = RankingOptions {
             allowed: filtered.then_some(&allowed[..]),
+            seen: None,
             ..options(k)
         };
         for model in formed(num_items, dim, seed) {

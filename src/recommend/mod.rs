@@ -160,6 +160,7 @@ impl<'a> Known<'a> {
             model_name: options.model_name,
             k: options.k,
             allowed: Some(options.allowed),
+            seen: None,
             tile_bytes: TILE_BYTES,
         };
         let lists = ranker.rank(&requests, &ranking)?;

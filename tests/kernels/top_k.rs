@@ -2,7 +2,7 @@
 
 use super::{seed, wgpu};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
-use recsys::kernels::top_k::{List, Masks, top_k};
+use recsys::kernels::top_k::{List, Masks, SeenLog, top_k};
 use recsys::ranking;
 
 fn tensor(scores: &[f32], rows: usize, device: &Device) -> Tensor<2> {
@@ -84,17 +84,33 @@ fn lists_equal_those_of_the_cpu() {
                 _ => (0..row).map(|_| rng.below(columns as u32)).collect(),
             })
             .collect();
+        // The same as slices of one log, with items before them.
+        let items = [&[0][..], &masked.concat()].concat();
+        let log = SeenLog::new(&items);
+        let mut left = &items[1..];
+        let slices: Vec<&[u32]> = masked
+            .iter()
+            .map(|row| left.split_off(..row.len()).expect("as many as in all rows"))
+            .collect();
         let masked: Vec<&[u32]> = masked.iter().map(Vec::as_slice).collect();
         let flags: Vec<bool> = (0..columns).map(|_| rng.below(5) > 0).collect();
         for allowed in [None, Some(&flags[..])] {
             let masks = Masks {
                 masked: &masked,
                 allowed,
+                log: None,
             };
             let expected = plain(&scores, masks, k);
             let lists = top_k(tensor(&scores, rows, &device), masks, k).unwrap();
             let lists = lists.unwrap();
             assert_eq!(lists, expected, "{columns} items, the best {k}");
+            let in_log = Masks {
+                masked: &slices,
+                log: Some(&log),
+                ..masks
+            };
+            let of_log = top_k(tensor(&scores, rows, &device), in_log, k).unwrap();
+            assert_eq!(of_log.unwrap(), expected, "{columns} items, the best {k}");
             for (list, plain) in lists.into_iter().zip(sorted(&scores, masks, k)) {
                 let (items, best) = list.expect("all scores are numbers");
                 let (plain_items, plain_best): (Vec<_>, Vec<_>) = plain.into_iter().unzip();
@@ -118,6 +134,7 @@ fn rows_that_cannot_be_ranked_are_named() {
         let masks = Masks {
             masked: &[&[], &[1]],
             allowed: None,
+            log: None,
         };
         let lists = top_k(tensor(&scores, 2, &device), masks, 2).unwrap();
         assert_eq!(

@@ -19,6 +19,9 @@ const END: i32 = -1;
 /// In place of the first item: the row has a score that is not finite.
 const BAD: i32 = -2;
 
+/// Bounds of the rows' masks, and the masked items.
+type Packed = (Tensor<1, Int>, Tensor<1, Int>);
+
 /// Rows of a launch: what a dimension of cubes can hold.
 const ROWS: usize = 65_535;
 
@@ -28,9 +31,12 @@ const ROWS: usize = 65_535;
 /// A device that fails.
 pub fn top_k(scores: Tensor<2>, masks: Masks<'_>, k: usize) -> Result<Vec<List>> {
     let (device, items) = (scores.device(), scores.dims()[1]);
+    let (bounds, masked) =
+        in_log(masks, items, &device).unwrap_or_else(|| pack(masks.masked, items, &device));
     let (values, picked) = Dispatch::pick_best(
         scores.into_dispatch(),
-        pack(masks.masked, items, &device).into_dispatch(),
+        bounds.into_dispatch(),
+        masked.into_dispatch(),
         flags(masks.allowed, items, &device).into_dispatch(),
         k,
         masks.allowed.is_some(),
@@ -56,19 +62,33 @@ fn list(items: &[i32], scores: &[f32]) -> List {
     Some(pairs.map(|(&item, &score)| (item as u32, score)).unzip())
 }
 
-/// Where the items of each row begin, then the items.
-fn pack(masked: &[&[u32]], items: usize, device: &Device) -> Tensor<1, Int> {
-    let total: usize = masked.iter().map(|m| m.len()).sum();
-    let mut packed = Vec::with_capacity(masked.len() + 1 + total);
-    packed.push(0);
+/// Where the masked items of each row begin and end, `[2 * rows]`, and what
+/// they are: in the log that is on the device already.
+fn in_log(masks: Masks<'_>, items: usize, device: &Device) -> Option<Packed> {
+    let log = masks.log?;
+    let mut bounds = Vec::with_capacity(2 * masks.masked.len());
+    for masked in masks.masked {
+        let places = log.places(masked)?;
+        bounds.extend([places.start as i32, places.end as i32]);
+    }
+    Some((ints(bounds, device), log.on(device, items)?))
+}
+
+/// The same where they lie anywhere: they are uploaded.
+fn pack(masked: &[&[u32]], items: usize, device: &Device) -> Packed {
+    let mut bounds = Vec::with_capacity(2 * masked.len());
+    let mut packed = Vec::with_capacity(masked.iter().map(|m| m.len()).sum());
     for row in masked {
-        packed.push(packed[packed.len() - 1] + row.len() as i32);
+        bounds.push(packed.len() as i32);
+        for &item in *row {
+            assert!((item as usize) < items, "a masked item is in the catalog");
+            packed.push(item as i32);
+        }
+        bounds.push(packed.len() as i32);
     }
-    for &item in masked.iter().copied().flatten() {
-        assert!((item as usize) < items, "a masked item is in the catalog");
-        packed.push(item as i32);
-    }
-    ints(packed, device)
+    // An empty buffer cannot be bound.
+    packed.resize(packed.len().max(1), 0);
+    (ints(bounds, device), ints(packed, device))
 }
 
 fn flags(allowed: Option<&[bool]>, items: usize, device: &Device) -> Tensor<1, Int> {
@@ -98,11 +118,12 @@ fn lists_of(scores: &TensorSpec, k: usize) -> (TensorSpec, TensorSpec) {
 
 #[backend_extension(Cube, Fusion)]
 trait PickOps: Backend {
-    /// `masked` is packed as by [`pack`]; with `filtered`, `allowed` holds
-    /// a flag for each item.
-    #[fusion(meta = |scores, _masked, _allowed, k, _filtered| lists_of(scores, *k))]
+    /// `bounds` and `masked` are as [`pack`] makes them; with `filtered`,
+    /// `allowed` holds a flag for each item.
+    #[fusion(meta = |scores, _bounds, _masked, _allowed, k, _filtered| lists_of(scores, *k))]
     fn pick_best(
         scores: FloatTensor<Self>,
+        bounds: IntTensor<Self>,
         masked: IntTensor<Self>,
         allowed: IntTensor<Self>,
         k: usize,
@@ -113,32 +134,35 @@ trait PickOps: Backend {
 impl PickOps for CubeBackend {
     fn pick_best(
         scores: FloatTensor<Self>,
+        bounds: IntTensor<Self>,
         masked: IntTensor<Self>,
         allowed: IntTensor<Self>,
         k: usize,
         filtered: bool,
     ) -> (FloatTensor<Self>, IntTensor<Self>) {
         let scores = own(scores);
-        let (masked, allowed) = (into_contiguous(masked), into_contiguous(allowed));
+        let (bounds, masked) = (into_contiguous(bounds), into_contiguous(masked));
+        let allowed = into_contiguous(allowed);
         let [rows, columns] = [scores.shape()[0], scores.shape()[1]];
         let client = scores.client.clone();
         let lists = |dtype: DType| empty_beside(&scores, Shape::new([rows, k]), dtype);
         let (values, items) = (lists(scores.dtype), lists(masked.dtype));
         for first in (0..rows).step_by(ROWS) {
-            // SAFETY: the kernel keeps to the rows that there are; the masks
-            // were checked when they were packed.
+            // SAFETY: the kernel keeps to the rows that there are; bounds lie
+            // in the masked items, and those were checked when they were
+            // uploaded.
             unsafe {
                 kernel::pick_best::launch_unchecked(
                     &client,
                     CubeCount::Static((rows - first).min(ROWS) as u32, 1, 1),
                     CubeDim::new_1d(UNITS as u32),
                     scores.clone().into_buffer_arg(),
+                    bounds.clone().into_buffer_arg(),
                     masked.clone().into_buffer_arg(),
                     allowed.clone().into_buffer_arg(),
                     values.clone().into_buffer_arg(),
                     items.clone().into_buffer_arg(),
                     first as u32,
-                    rows as u32,
                     columns as u32,
                     k as u32,
                     f32::NEG_INFINITY,
@@ -202,12 +226,12 @@ mod kernel {
     #[cube(launch_unchecked)]
     pub fn pick_best(
         scores: &mut [f32],
+        bounds: &[i32],
         masked: &[i32],
         allowed: &[i32],
         values: &mut [f32],
         items: &mut [i32],
         first_row: u32,
-        rows: u32,
         columns: u32,
         k: u32,
         // Shaders cannot spell it.
@@ -222,7 +246,7 @@ mod kernel {
         let mut ids = Shared::<[u32]>::new_slice(comptime!(MOST));
         let unit = UNIT_POS as usize;
         let row = first_row as usize + CUBE_POS;
-        let (rows, columns, k) = (rows as usize, columns as usize, k as usize);
+        let (columns, k) = (columns as usize, k as usize);
         let from = row * columns;
 
         if unit == 0 {
@@ -241,9 +265,9 @@ mod kernel {
             i += UNITS;
         }
         sync_storage();
-        let mut i = masked[row] as usize + unit;
-        while i < masked[row + 1] as usize {
-            scores[from + masked[rows + 1 + i] as usize] = minus_infinity;
+        let mut i = bounds[2 * row] as usize + unit;
+        while i < bounds[2 * row + 1] as usize {
+            scores[from + masked[i] as usize] = minus_infinity;
             i += UNITS;
         }
         if filtered.comptime() {
