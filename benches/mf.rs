@@ -1,6 +1,7 @@
 //! Steps of matrix factorization: BPR, 64 dimensions, batches of 8192, with
 //! all that a step takes: drawing negatives, gathering, updating.
 
+use super::log;
 use burn::tensor::{Device, activation};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -23,26 +24,6 @@ const USERS: usize = 100_000;
 /// Interactions of a user.
 const EACH: u32 = 20;
 
-/// Users with evenly drawn items.
-fn log(num_items: usize) -> Interactions {
-    let stream = Seed(1).stream("bench");
-    let rows: Vec<Vec<u32>> = (0..USERS as u64)
-        .into_par_iter()
-        .map(|user| {
-            let mut rng = stream.at(user * u64::from(EACH));
-            let mut items: Vec<u32> = (0..EACH).map(|_| rng.below(num_items as u32)).collect();
-            items.sort_unstable();
-            items
-        })
-        .collect();
-    Interactions {
-        offsets: (0..=USERS).map(|user| user * EACH as usize).collect(),
-        items: rows.concat(),
-        num_items,
-        ..Interactions::default()
-    }
-}
-
 fn side(rows: usize) -> Side {
     let mut side = Side::zeros(rows, DIM, num_states(TrainingConfig::default().optimizer));
     let stream = Seed(2).stream("bench");
@@ -63,7 +44,7 @@ struct Draws {
 
 impl Draws {
     fn of(num_items: usize) -> Self {
-        let log = Arc::new(log(num_items));
+        let log = Arc::new(log(USERS, EACH, num_items).sorted_by_item());
         let sampler = NegativeSampler::new(log.clone(), NegativeSampling::Uniform, 0.0)
             .expect("nobody has every item");
         Self {

@@ -2,11 +2,10 @@
 //! of 64 dimensions, windows of 50 items, 2,048 places a step, and 256 sampled
 //! negatives for each sequence.
 
+use super::log;
 use burn::tensor::Device;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use rayon::prelude::*;
-use recsys::data::Interactions;
 use recsys::event::{Event, Observer};
 use recsys::model::{FitContext, ModelData};
 use recsys::models;
@@ -14,27 +13,10 @@ use recsys::seed::Seed;
 use recsys::training::{NoCheckpoints, TrainingConfig};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-const USERS: u64 = 20_000;
+const USERS: usize = 20_000;
 /// Interactions of a user.
 const EACH: u32 = 51;
 const BATCH: usize = 2048;
-
-/// Users with evenly drawn items.
-fn log(num_items: usize) -> Interactions {
-    let stream = Seed(1).stream("bench");
-    let history = |user: u64| {
-        let mut rng = stream.at(user * u64::from(EACH));
-        let items = (0..EACH).map(|_| rng.below(num_items as u32));
-        items.collect::<Vec<u32>>()
-    };
-    let rows: Vec<Vec<u32>> = (0..USERS).into_par_iter().map(history).collect();
-    Interactions {
-        offsets: (0..=USERS as usize).map(|u| u * EACH as usize).collect(),
-        items: rows.concat(),
-        num_items,
-        ..Interactions::default()
-    }
-}
 
 /// Lets a training go on step by step, as long as somebody asks.
 struct OnDemand {
@@ -76,7 +58,7 @@ fn train(num_items: usize, mut observer: OnDemand) {
         ..TrainingConfig::default()
     };
     let spec = models::build("sasrec", params).expect("parameters of the model");
-    let data = log(num_items);
+    let data = log(USERS, EACH, num_items);
     let fitted = spec.fit(FitContext {
         data: ModelData {
             train: &data,

@@ -30,7 +30,7 @@ use crate::kernels::table::Table;
 use crate::linalg::Sparse;
 use crate::model::{FitContext, Fitted, ModelData, ModelSpec, Recommender};
 use crate::models::pairwise::Scale;
-use crate::params::{Param, load_all};
+use crate::params::{Param, load_all, normal_values};
 use crate::seed::Seed;
 use crate::tensors::NamedTensors;
 use crate::training::{self, TrainingConfig};
@@ -105,17 +105,27 @@ impl Spec {
         Ok(())
     }
 
-    /// To be trained, or without a seed all zero, to be loaded.
+    /// To be trained, or without a seed all zero, to be loaded. Items that
+    /// nobody rated in training start at zero, too: nothing would move them,
+    /// and what is drawn for them would be noise in every score they touch.
     fn params(&self, train: &Interactions, seed: Option<Seed>) -> Vec<Param> {
         let host = device::host();
         let (users, items) = (train.num_users(), train.num_items);
+        let ratings = train.item_counts();
         let mut params = Vec::with_capacity(5);
         for (name, rows) in TABLES.into_iter().zip([users, items, items]) {
             let shape = [rows, self.embedding_dim];
             params.push(match seed {
                 Some(seed) => {
                     let stream = seed.stream(&format!("init/{name}"));
-                    Param::normal(name, shape, self.init_deviation, &stream, &host)
+                    let count = shape.iter().product();
+                    let mut values = normal_values(count, self.init_deviation, &stream);
+                    if name != TABLES[0] {
+                        let rows = values.chunks_exact_mut(self.embedding_dim);
+                        let unrated = rows.zip(&ratings).filter(|(_, count)| **count == 0);
+                        unrated.for_each(|(row, _)| row.fill(0.0));
+                    }
+                    Param::new(name, shape, values, &host)
                 }
                 None => Param::zeros(name, shape, &host),
             });
@@ -218,5 +228,30 @@ impl ModelSpec for Spec {
             Scale::load(weights)?,
             self.embedding_dim,
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_that_nobody_rated_start_at_zero_and_no_others() {
+        let train = Interactions {
+            offsets: vec![0, 2, 3],
+            items: vec![0, 3, 1],
+            num_items: 5,
+            ..Interactions::default()
+        };
+        let params = Spec::default().params(&train, Some(Seed(3)));
+        for param in &params[1..3] {
+            let [items, dim] = param.shape();
+            assert_eq!(items, train.num_items);
+            let values = param.host().unwrap();
+            for (item, row) in values.chunks_exact(dim).enumerate() {
+                let zero = row.iter().all(|&value| value == 0.0);
+                assert_eq!(zero, [2, 4].contains(&item), "item {item}");
+            }
+        }
     }
 }
