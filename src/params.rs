@@ -5,7 +5,7 @@
 //! [`crate::optim::Optimizer`] updates what the tape recorded.
 
 use crate::seed::{Rng, Seed};
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, Stream};
 use anyhow::{Context, Result};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
@@ -159,6 +159,12 @@ impl Param {
             .to_vec();
         self.set_host(values);
         Ok(())
+    }
+
+    /// On its way to disk: read back when its turn comes.
+    pub fn stream(&self, into: &mut Stream, prefix: &str) {
+        let (name, value) = (format!("{prefix}{}", self.name), self.value());
+        into.add_read(&name, &self.shape(), move || host(value.clone()));
     }
 
     /// # Errors

@@ -56,6 +56,14 @@ impl HostTensor {
     }
 }
 
+/// A tensor of a burnpack file with its values in memory.
+fn unpacked(tensor: burn_pack::Tensor) -> Result<(String, HostTensor)> {
+    let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let tensor = HostTensor::from_bytes(dtype, shape.to_vec(), &bytes)
+        .with_context(|| format!("tensor `{name}`"))?;
+    Ok((name, tensor))
+}
+
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     bytes.as_chunks::<N>().0.iter().copied()
 }
@@ -161,12 +169,7 @@ impl NamedTensors {
         let shared = Arc::new(self);
         let mut stream = Stream::default();
         stream.metadata.clone_from(&shared.metadata);
-        for (name, tensor) in &shared.tensors {
-            let key = name.clone();
-            stream.add_shaped(name, tensor.shape.clone(), &shared, move |named| {
-                named.tensors[&key].slice()
-            });
-        }
+        stream.add_named("", &shared);
         let written = stream.save(path);
         (Arc::unwrap_or_clone(shared), written)
     }
@@ -181,15 +184,8 @@ impl NamedTensors {
             let reader = burn_pack::Reader::from_file_exact(path)
                 .map_err(|e| anyhow::anyhow!("not a whole burnpack file: {e}"))?;
             let metadata = reader.metadata().clone();
-            let mut tensors = BTreeMap::new();
             let parts = reader.into_tensors().map_err(|e| anyhow::anyhow!("{e}"))?;
-            for tensor in parts {
-                let (name, dtype, shape, _, bytes) =
-                    tensor.into_parts().map_err(|e| anyhow::anyhow!("{e}"))?;
-                let tensor = HostTensor::from_bytes(dtype, shape.to_vec(), &bytes)
-                    .with_context(|| format!("tensor `{name}`"))?;
-                tensors.insert(name, tensor);
-            }
+            let tensors = parts.into_iter().map(unpacked).collect::<Result<_>>()?;
             Ok(Self { tensors, metadata })
         };
         read().with_context(|| format!("cannot read {}", path.display()))

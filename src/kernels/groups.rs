@@ -2,9 +2,14 @@
 
 use super::simd::prefetch_at;
 use super::table::zeros;
+use rayon::prelude::*;
 
 /// How many places ahead a stamp is asked for.
 const AHEAD: usize = 16;
+
+/// Where more than one in so many rows of a table are looked up, a walk over
+/// all of them is faster than a sort.
+const SORTED_SHARE: usize = 16;
 
 /// The places of a batch, gathered by the row that they look up.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +100,20 @@ impl Grouper {
         into.starts.rotate_right(1);
         into.starts[0] = 0;
     }
+
+    /// The groups that [`Self::group`] has just found, each as row and group,
+    /// by row.
+    pub fn by_row(&self, groups: &Groups, into: &mut Vec<(u32, u32)>) {
+        into.clear();
+        if groups.len() * SORTED_SHARE < self.stamps.len() {
+            into.extend(groups.rows.iter().copied().zip(0..));
+            into.par_sort_unstable();
+        } else {
+            let stamps = self.stamps.iter().zip(0..);
+            let found = stamps.filter(|(stamp, _)| stamp.0 == self.generation);
+            into.extend(found.map(|(stamp, row)| (row, stamp.1)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,9 +138,12 @@ mod tests {
         #[test]
         fn every_place_stands_in_its_row(
             batches in proptest::collection::vec(proptest::collection::vec(0u32..12, 0..40), 1..4),
+            // Of tables whose rows are walked, and sorted.
+            rows in prop_oneof![Just(12), Just(5000)],
         ) {
-            let mut grouper = Grouper::new(12);
+            let mut grouper = Grouper::new(rows);
             let mut groups = Groups::default();
+            let mut by_row = Vec::new();
             for batch in batches {
                 grouper.group(&batch, &mut groups);
                 prop_assert_eq!(groups.places.len(), batch.len());
@@ -133,6 +155,10 @@ mod tests {
                     seen += places.len();
                 }
                 prop_assert_eq!(seen, batch.len());
+                grouper.by_row(&groups, &mut by_row);
+                let mut expected: Vec<_> = groups.rows.iter().copied().zip(0..).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(&by_row, &expected);
             }
         }
     }

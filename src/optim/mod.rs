@@ -12,7 +12,7 @@ pub use schedule::{Schedule, ScheduleConfig};
 use crate::kernels::update::Hyper;
 use crate::params::{Param, assign_rows};
 use crate::tape::{Leaf, Part};
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, Stream};
 use anyhow::{Context, Result};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -198,19 +198,16 @@ impl Optimizer {
     }
 
     /// Adds the state under `optimizer/`.
-    ///
-    /// # Errors
-    /// A device that fails.
-    pub fn store(&self, into: &mut NamedTensors) -> Result<()> {
+    pub fn store(&self, into: &mut Stream) {
         into.metadata
             .insert("optimizer.steps".into(), self.steps.to_string());
         for (name, states) in &self.states {
             for (i, state) in states.iter().enumerate() {
-                let values = crate::params::host(state.clone())?;
-                into.insert_f32(&format!("optimizer/{name}/{i}"), &state.dims(), values);
+                let (name, state) = (format!("optimizer/{name}/{i}"), state.clone());
+                let shape = state.dims();
+                into.add_read(&name, &shape, move || crate::params::host(state.clone()));
             }
         }
-        Ok(())
     }
 
     /// Takes over what [`Self::store`] kept.

@@ -140,8 +140,9 @@ fn state_round_trips() {
     let grads = tape.lookup(&param, &index).sum().backward();
     let leaves = tape.take_leaves();
     optimizer.step(vec![&mut param], leaves, &grads, 0.1);
-    let mut kept = NamedTensors::default();
-    optimizer.store(&mut kept).unwrap();
+    let mut kept = Stream::default();
+    optimizer.store(&mut kept);
+    let kept = kept.into_named().unwrap();
     let mut other = Optimizer::new(config(OptimizerKind::Adam));
     other.load(&kept, &[&param]).unwrap();
     assert_eq!(other.steps(), 1);

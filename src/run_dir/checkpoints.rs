@@ -5,7 +5,7 @@ use crate::fsio;
 use crate::metrics::MetricValues;
 use crate::mlflow::MlflowRun;
 use crate::tensorboard::{self, EventWriter};
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, Stream};
 use crate::training::CheckpointSink;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -101,8 +101,8 @@ impl CheckpointSink for Checkpoints {
         }
     }
 
-    fn save_last(&mut self, state: &NamedTensors) -> Result<()> {
-        state.save_burnpack(&self.last)
+    fn save_last(&mut self, state: Stream) -> Result<()> {
+        state.save(&self.last)
     }
 
     /// Epochs are few, so the file is written whole each time. What a training

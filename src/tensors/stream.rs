@@ -1,7 +1,8 @@
 //! Values on their way to disk, without a copy of them all.
 
+use super::{HostTensor, NamedTensors, unpacked};
 use anyhow::Result;
-use burn_pack::{Bytes, DType};
+use burn_pack::{Bytes, DType, Error};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +77,18 @@ impl Stream {
         self.add_shaped(name, shape, owner, pick);
     }
 
-    pub(super) fn add_shaped<T: Send + Sync + 'static>(
+    /// Adds tensors, not their metadata, under names with this prefix.
+    pub fn add_named(&mut self, prefix: &str, owner: &Arc<NamedTensors>) {
+        for (name, tensor) in &owner.tensors {
+            let key = name.clone();
+            let (name, shape) = (format!("{prefix}{name}"), tensor.shape.clone());
+            self.add_shaped(&name, shape, owner, move |named| {
+                named.tensors[&key].slice()
+            });
+        }
+    }
+
+    fn add_shaped<T: Send + Sync + 'static>(
         &mut self,
         name: &str,
         shape: Vec<usize>,
@@ -93,12 +105,48 @@ impl Stream {
         ));
     }
 
+    /// Adds a tensor of floats that is read from wherever it is when its turn
+    /// comes.
+    pub fn add_read(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        read: impl Fn() -> Result<Vec<f32>> + Send + Sync + 'static,
+    ) {
+        let len = shape.iter().product::<usize>() * DType::F32.size();
+        let bytes = move || {
+            let values = read().map_err(|e| Error::IoError(format!("{e:#}")))?;
+            Ok(Bytes::from_bytes_vec(Slice::F32(&values).bytes()))
+        };
+        let (name, shape) = (name.to_string(), shape.to_vec());
+        self.tensors.push(burn_pack::Tensor::deferred(
+            name,
+            DType::F32,
+            shape,
+            None,
+            len,
+            bytes,
+        ));
+    }
+
     /// Writes the file, atomically.
     ///
     /// # Errors
     /// Names the path.
     pub fn save(self, path: &Path) -> Result<()> {
         write(self.tensors, &self.metadata, path)
+    }
+
+    /// All of them in memory.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn into_named(self) -> Result<NamedTensors> {
+        let named = self.tensors.into_iter().map(unpacked);
+        Ok(NamedTensors {
+            tensors: named.collect::<Result<BTreeMap<String, HostTensor>>>()?,
+            metadata: self.metadata,
+        })
     }
 }
 

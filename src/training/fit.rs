@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Steps between two readings of the loss: a reading waits for the device.
@@ -238,7 +239,7 @@ impl Run {
             self.progress.best = Some(Best {
                 epoch: record.epoch,
                 value,
-                weights,
+                weights: Arc::new(weights),
             });
             self.progress.without_improvement = 0;
             return Ok(());
@@ -266,7 +267,7 @@ impl Run {
             task.write_back(&mut self.optimizer)?;
         }
         let state = state::store(&task.params(), &self.optimizer, &self.progress)?;
-        context.checkpoints.save_last(&state)?;
+        context.checkpoints.save_last(state)?;
         self.saved = Instant::now();
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::seed::Seed;
 use crate::tape::Tape;
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, Stream};
 use anyhow::Result;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ pub trait CheckpointSink {
     ///
     /// # Errors
     /// A disk that is full or not writable.
-    fn save_last(&mut self, state: &NamedTensors) -> Result<()>;
+    fn save_last(&mut self, state: Stream) -> Result<()>;
 
     /// Adds an epoch to the history (`metrics.jsonl`), in place of what the
     /// history has from that epoch on: a resumed run trains again what came
@@ -155,8 +155,8 @@ impl CheckpointSink for MemorySink {
         Ok(self.last.clone())
     }
 
-    fn save_last(&mut self, state: &NamedTensors) -> Result<()> {
-        self.last = Some(state.clone());
+    fn save_last(&mut self, state: Stream) -> Result<()> {
+        self.last = Some(state.into_named()?);
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl CheckpointSink for NoCheckpoints {
         Ok(None)
     }
 
-    fn save_last(&mut self, _: &NamedTensors) -> Result<()> {
+    fn save_last(&mut self, _: Stream) -> Result<()> {
         Ok(())
     }
 

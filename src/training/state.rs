@@ -2,9 +2,10 @@
 
 use crate::optim::Optimizer;
 use crate::params::Param;
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, Stream};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The place in the training, and the best of it.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ pub struct Best {
     /// 1-based.
     pub epoch: usize,
     pub value: f64,
-    pub weights: NamedTensors,
+    pub weights: Arc<NamedTensors>,
 }
 
 /// [`Progress`] as it is written. Floats go as bits: a decimal that is off by
@@ -50,23 +51,16 @@ const WEIGHTS: &str = "weights/";
 const BEST: &str = "best/";
 const PROGRESS: &str = "progress";
 
-/// All that is needed to go on as if nothing had happened.
-pub fn store(
-    params: &[&Param],
-    optimizer: &Optimizer,
-    progress: &Progress,
-) -> Result<NamedTensors> {
-    let mut state = NamedTensors::default();
+/// All that is needed to go on as if nothing had happened, on its way to disk:
+/// nothing is copied before its turn comes.
+pub fn store(params: &[&Param], optimizer: &Optimizer, progress: &Progress) -> Result<Stream> {
+    let mut state = Stream::default();
     for param in params {
-        param.store(&mut state, WEIGHTS)?;
+        param.stream(&mut state, WEIGHTS);
     }
-    optimizer.store(&mut state)?;
+    optimizer.store(&mut state);
     if let Some(best) = &progress.best {
-        for (name, tensor) in &best.weights.tensors {
-            state
-                .tensors
-                .insert(format!("{BEST}{name}"), tensor.clone());
-        }
+        state.add_named(BEST, &best.weights);
     }
     let written = Written {
         epoch: progress.epoch,
@@ -110,7 +104,7 @@ pub fn load(
         Best {
             epoch: written.best_epoch,
             value: f64::from_bits(written.best_value),
-            weights,
+            weights: Arc::new(weights),
         }
     });
     Ok(Progress {

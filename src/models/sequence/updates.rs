@@ -4,13 +4,16 @@ use super::cosine::UnitRows;
 use crate::kernels::catalog::RowGradients;
 use crate::kernels::groups::{Grouper, Groups};
 use crate::kernels::mf::{SharedSide, Side};
-use crate::kernels::simd::{self, Isa, Job, Lane, add, dot, flat_mut};
+use crate::kernels::simd::{self, Isa, Job, Lane, add, dot, flat_mut, prefetch};
 use crate::kernels::table::Table;
 use crate::kernels::update::{Hyper, update_row};
 use rayon::prelude::*;
 
 /// Item rows that a thread sums up or updates at a time.
 const ROWS: usize = 64;
+
+/// How many rows ahead the gradients of one are asked for.
+const AHEAD: usize = 4;
 
 /// The gradients of some parts.
 #[derive(Clone)]
@@ -77,9 +80,7 @@ impl RowSums {
             self.looked_up.extend_from_slice(part.rows());
         }
         self.grouper.group(&self.looked_up, &mut self.groups);
-        self.order.clear();
-        self.order.extend(self.groups.rows.iter().copied().zip(0..));
-        self.order.par_sort_unstable();
+        self.grouper.by_row(&self.groups, &mut self.order);
         self.rows.clear();
         self.rows.extend(self.order.iter().map(|(row, _)| row));
         self.lanes.resize(self.rows.len() * self.width, Lane::ZERO);
@@ -167,13 +168,26 @@ struct AddUp<'a> {
 
 impl AddUp<'_> {
     #[inline(always)]
+    fn at(&self, place: u32) -> &[Lane] {
+        let part = self.begins.partition_point(|&begin| begin <= place) - 1;
+        self.parts[part].at((place - self.begins[part]) as usize)
+    }
+
+    #[inline(always)]
     fn add_places(&self, row: &mut [Lane], places: &[u32]) {
         for &place in places {
-            let part = self.begins.partition_point(|&begin| begin <= place) - 1;
-            add(
-                row,
-                self.parts[part].at((place - self.begins[part]) as usize),
-            );
+            add(row, self.at(place));
+        }
+    }
+
+    /// Asks for the gradients of a row that will soon be summed up: they lie
+    /// anywhere in the segments.
+    #[inline(always)]
+    fn prefetch(&self, number: usize) {
+        if let Some(&(_, group)) = self.order.get(number) {
+            for &place in self.groups.places_of(group as usize) {
+                prefetch(self.at(place));
+            }
         }
     }
 }
@@ -186,7 +200,9 @@ impl Job for AddUp<'_> {
         let width = self.rows.len() / self.order.len();
         let rows = std::mem::take(&mut self.rows).chunks_exact_mut(width);
         let squares = std::mem::take(&mut self.squares);
-        for ((row, square), &(at, group)) in rows.zip(squares).zip(self.order) {
+        let all = rows.zip(squares).zip(self.order).enumerate();
+        for (number, ((row, square), &(at, group))) in all {
+            self.prefetch(number + AHEAD);
             row.fill(Lane::ZERO);
             let places = self.groups.places_of(group as usize);
             let of_units = places.partition_point(|&place| place < self.first_of_items);
