@@ -39,9 +39,9 @@ pub struct Segments {
 struct Grouping {
     /// Distinct rows, or with `chained` occurrences.
     rows: usize,
-    /// Made by `Chains`: the row of each occurrence `[m]`; the next one of the
-    /// same row, counted from 1, or 0 `[m]`; and for the last one of each row
-    /// the first, otherwise 0 `[m]`.
+    /// Made by `Chains`: the row of each occurrence `[m]`, 0 for one of no row;
+    /// the next one of the same row, counted from 1, or 0 `[m]`; and for the
+    /// last one of each row the first, otherwise 0 `[m]`.
     chained: bool,
 }
 
@@ -62,7 +62,8 @@ impl Chains {
         }
     }
 
-    /// Occurrence `i` is of row `ids[i]`, which the table must have.
+    /// Occurrence `i` is of row `ids[i]`, which the table must have, or of none
+    /// where that is below 0.
     pub fn find(&mut self, ids: Tensor<1, Int>) -> Segments {
         let rows = ids.dims()[0];
         // The only handle, so that they are written in place.
@@ -142,7 +143,8 @@ impl Segments {
         }
     }
 
-    /// The rows `[n]`, each once; of `Chains` those of the occurrences `[m]`.
+    /// The rows `[n]`, each once; of `Chains` those of the occurrences `[m]`,
+    /// with some row in place of none.
     pub fn rows(&self) -> Tensor<1, Int> {
         self.packed.clone().narrow(0, 0, self.of.rows)
     }

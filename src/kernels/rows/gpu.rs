@@ -43,8 +43,8 @@ impl ChainOps for CubeBackend {
         let links = empty_beside(&ids, Shape::new([3 * rows]), ids.dtype);
         let client = ids.client.clone();
         let (count, dim) = cubes(&client, rows);
-        // SAFETY: the kernels check their own bounds; ids are rows of the
-        // table that the heads are of.
+        // SAFETY: the kernels check their own bounds; ids are below 0 or rows
+        // of the table that the heads are of.
         unsafe {
             kernel::link::launch_unchecked(
                 &client,
@@ -274,15 +274,23 @@ mod kernel {
         sum
     }
 
-    /// Links each occurrence to one that came before it.
+    /// Links each occurrence to one that came before it. One of no row is in
+    /// no chain: that it follows itself keeps it from being taken for the end
+    /// of one.
     #[cube(launch_unchecked)]
     pub fn link(heads: &[Atomic<u32>], ids: &[i32], links: &mut [u32], rows: u32) {
         let place = ABSOLUTE_POS;
         let rows = rows as usize;
         if place < rows {
-            let id = ids[place] as u32;
-            links[place] = id;
-            links[rows + place] = heads[id as usize].exchange(place as u32 + 1);
+            let own = place as u32 + 1;
+            if ids[place] < 0i32 {
+                links[place] = 0u32;
+                links[rows + place] = own;
+            } else {
+                let id = ids[place] as u32;
+                links[place] = id;
+                links[rows + place] = heads[id as usize].exchange(own);
+            }
         }
     }
 
