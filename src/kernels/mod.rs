@@ -29,3 +29,5 @@ pub mod svdpp;
 pub mod table;
 pub mod top_k;
 pub mod update;
+#[cfg(feature = "wgpu")]
+pub mod windows;
