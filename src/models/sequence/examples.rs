@@ -94,6 +94,7 @@ impl Examples {
 
     /// The log that the windows are of, in the order of time inside each user,
     /// and the times of its items where examples tell them.
+    #[cfg(feature = "wgpu")]
     pub fn log(&self) -> (&[u32], Option<&Times>) {
         (&self.items, self.times.as_ref())
     }

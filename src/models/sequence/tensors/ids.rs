@@ -54,6 +54,9 @@ impl StepIds {
         if let Some(log) = step.on_device.log() {
             return super::windows::ids_on_device(step, log, batches);
         }
+        // Only GPUs read by themselves.
+        #[cfg(not(feature = "wgpu"))]
+        let _ = step.on_device;
         step.ids_on_host(tape, batches)
     }
 }
