@@ -3,6 +3,8 @@
 //! where it replaces some, else loops over numbers of 64 bits.
 
 pub mod als;
+#[cfg(feature = "wgpu")]
+pub mod bags;
 pub mod catalog;
 pub mod contrast;
 #[cfg(feature = "wgpu")]

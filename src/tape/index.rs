@@ -4,6 +4,8 @@ use super::{Tape, Updates, ints};
 #[cfg(feature = "wgpu")]
 use crate::kernels::rows::Chains;
 use crate::kernels::rows::{self, Segments};
+#[cfg(feature = "wgpu")]
+use burn::tensor::Device;
 use burn::tensor::{Int, Tensor};
 
 /// Stands for no row in an index: what is read is some row, and no gradient
@@ -185,9 +187,14 @@ impl Tape {
     #[cfg(feature = "wgpu")]
     fn chained(&mut self, ids: Tensor<1, Int>, rows: usize) -> Segments {
         let device = ids.device();
+        self.chains_of(rows, &device).find(ids)
+    }
+
+    /// What finds occurrences in tables of so many rows.
+    #[cfg(feature = "wgpu")]
+    pub(super) fn chains_of(&mut self, rows: usize, device: &Device) -> &mut Chains {
         let chains = self.chains.entry(rows);
-        let chains = chains.or_insert_with(|| Chains::new(rows, &device));
-        chains.find(ids)
+        chains.or_insert_with(|| Chains::new(rows, device))
     }
 
     #[cfg(not(feature = "wgpu"))]
