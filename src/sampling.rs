@@ -98,6 +98,11 @@ impl NegativeSampler {
             .is_ok()
     }
 
+    /// The training interactions, sorted by item inside each user.
+    pub fn positives(&self) -> &Interactions {
+        &self.positives
+    }
+
     /// The user's positives, sorted.
     pub fn positives_of(&self, user: u32) -> &[u32] {
         self.positives.items_of(UserIdx(user))

@@ -363,5 +363,10 @@ fn wgpu_trains_and_resumes_models_of_sequences() {
     for model in models {
         agree(wgpu, model, LOSSES[3], SOME_EPOCHS, 1e-3);
     }
+    // Negatives of each place, in whole tables; and the whole catalog, of places
+    // that are masked.
+    let dense = format!("{SOME_EPOCHS}updates = 'dense'");
+    agree(wgpu, models[1], LOSSES[2], &dense, 1e-3);
+    agree(wgpu, models[3], LOSSES[0], SOME_EPOCHS, 1e-3);
     resumes(wgpu, models[0]);
 }

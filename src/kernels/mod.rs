@@ -3,6 +3,8 @@
 //! where it replaces some, else loops over numbers of 64 bits.
 
 pub mod als;
+#[cfg(feature = "wgpu")]
+pub mod bags;
 pub mod catalog;
 pub mod contrast;
 #[cfg(feature = "wgpu")]
@@ -29,3 +31,5 @@ pub mod svdpp;
 pub mod table;
 pub mod top_k;
 pub mod update;
+#[cfg(feature = "wgpu")]
+pub mod windows;

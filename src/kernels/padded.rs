@@ -9,6 +9,6 @@ mod ages;
 mod dropout;
 mod gru;
 
-pub use ages::{age_buckets, bucket_sums};
+pub use ages::{age_buckets, bucket_sums, buckets_of};
 pub use dropout::{Draw, Site, Sites};
 pub use gru::{fits, gru};

@@ -37,12 +37,20 @@ pub struct Segments {
 /// How occurrences are grouped.
 #[derive(Clone, Copy, Debug)]
 struct Grouping {
-    /// Distinct rows, or with `chained` occurrences.
+    /// Rows that may have occurrences, `n`.
     rows: usize,
-    /// Made by `Chains`: the row of each occurrence `[m]`; the next one of the
-    /// same row, counted from 1, or 0 `[m]`; and for the last one of each row
-    /// the first, otherwise 0 `[m]`.
+    /// Occurrences, `m`; only told of chains.
+    #[cfg(feature = "wgpu")]
+    occurrences: usize,
+    /// Made by `Chains`: the rows `[n]`; of each occurrence the next one of the
+    /// same row, counted from 1, or 0 `[m]`; and of each row the first
+    /// occurrence, or 0 where there is none or another row of the same number
+    /// has it `[n]`.
     chained: bool,
+    /// After these, of each occurrence the row of the gradients that it has
+    /// `[m]`; otherwise that is the occurrence's own.
+    #[cfg(feature = "wgpu")]
+    owned: bool,
 }
 
 /// Finds the occurrences of each row on a GPU.
@@ -62,7 +70,8 @@ impl Chains {
         }
     }
 
-    /// Occurrence `i` is of row `ids[i]`, which the table must have.
+    /// Occurrence `i` is of row `ids[i]`, which the table must have, or of none
+    /// where that is below 0.
     pub fn find(&mut self, ids: Tensor<1, Int>) -> Segments {
         let rows = ids.dims()[0];
         // The only handle, so that they are written in place.
@@ -73,7 +82,30 @@ impl Chains {
             packed,
             of: Grouping {
                 rows,
+                occurrences: rows,
                 chained: true,
+                owned: false,
+            },
+        }
+    }
+
+    /// As [`Self::find`], where occurrences have gradients in common: that of
+    /// occurrence `i` is row `owners[i]` of them. What is made of a row is kept
+    /// for all rows of the table, so that it is not as much as there are
+    /// occurrences.
+    pub fn find_owned(&mut self, ids: Tensor<1, Int>, owners: Tensor<1, Int>) -> Segments {
+        let occurrences = ids.dims()[0];
+        let heads = self.heads.take().expect("every call puts them back");
+        let rows = heads.dims()[0];
+        let (heads, packed) = gpu::chain_by_row(heads, ids);
+        self.heads = Some(heads);
+        Segments {
+            packed: Tensor::cat(vec![packed, owners], 0),
+            of: Grouping {
+                rows,
+                occurrences,
+                chained: true,
+                owned: true,
             },
         }
     }
@@ -137,19 +169,24 @@ impl Segments {
             packed: Tensor::from_data(TensorData::new(packed, [len]), device),
             of: Grouping {
                 rows,
+                #[cfg(feature = "wgpu")]
+                occurrences: 0,
                 chained: false,
+                #[cfg(feature = "wgpu")]
+                owned: false,
             },
         }
     }
 
-    /// The rows `[n]`, each once; of `Chains` those of the occurrences `[m]`.
+    /// The rows `[n]`, each once; of `Chains` those of the occurrences, with
+    /// some row in place of none, or all where gradients are in common.
     pub fn rows(&self) -> Tensor<1, Int> {
         self.packed.clone().narrow(0, 0, self.of.rows)
     }
 
     /// The gradient of each row `[n, columns]` from those of the occurrences
-    /// `[m, columns]`. Of `Chains` it is `[m, columns]`, and zero but for one
-    /// occurrence of each row.
+    /// `[m, columns]`. Of `Chains` it has a row for each of [`Self::rows`], and
+    /// is zero but for one of each number.
     pub fn sum(&self, occurrences: Tensor<2>) -> Tensor<2> {
         let segments = self.packed.clone().into_dispatch();
         Tensor::from_dispatch(Dispatch::sum_segments(

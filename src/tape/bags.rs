@@ -3,6 +3,8 @@
 
 use super::{Leaf, Part, Tape, Updates};
 use crate::device::{Family, family};
+#[cfg(feature = "wgpu")]
+use crate::kernels::bags::DeviceBags;
 use crate::kernels::rows::{self, Segments};
 use crate::params::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -11,9 +13,17 @@ use burn::tensor::{Device, Tensor, TensorData};
 pub struct Bags {
     /// `offsets[b]..offsets[b + 1]` are the rows of bag `b`.
     offsets: Vec<usize>,
-    rows: Vec<u32>,
+    rows: Members,
     /// Rows of the table.
     table_rows: usize,
+}
+
+/// The rows of all bags, one after the other.
+enum Members {
+    Host(Vec<u32>),
+    /// Put together on a GPU, where some may be missing.
+    #[cfg(feature = "wgpu")]
+    Device(Box<DeviceBags>),
 }
 
 impl Bags {
@@ -33,8 +43,31 @@ impl Bags {
         );
         Self {
             offsets,
-            rows,
+            rows: Members::Host(rows),
             table_rows,
+        }
+    }
+
+    /// Bags on a GPU, of rows that the table has; `offsets` are those before
+    /// anything was taken of them.
+    #[cfg(feature = "wgpu")]
+    pub fn on_device(offsets: Vec<usize>, rows: DeviceBags, table_rows: usize) -> Self {
+        Self {
+            offsets,
+            rows: Members::Device(Box::new(rows)),
+            table_rows,
+        }
+    }
+
+    /// The rows of all bags.
+    ///
+    /// # Panics
+    /// On bags that are not on the host.
+    fn rows(&self) -> &[u32] {
+        match &self.rows {
+            Members::Host(rows) => rows,
+            #[cfg(feature = "wgpu")]
+            Members::Device(_) => unreachable!("a GPU reads its own bags there"),
         }
     }
 
@@ -47,7 +80,7 @@ impl Bags {
         self.len() == 0
     }
 
-    /// Rows in each bag.
+    /// Rows in each bag, before anything was taken of it on a GPU.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.offsets.windows(2).map(|ends| ends[1] - ends[0])
     }
@@ -55,12 +88,15 @@ impl Bags {
     /// The rows of each bag, filled up to the size of the largest one with row
     /// 0, and 1 or 0 for what is one of its rows or not: `[bags, largest]`,
     /// row-major.
+    ///
+    /// # Panics
+    /// On bags that are not on the host.
     pub fn padded(&self) -> (Vec<u32>, Vec<f32>) {
         let largest = self.sizes().max().unwrap_or(0);
         let len = self.len() * largest;
         let (mut rows, mut present) = (Vec::with_capacity(len), Vec::with_capacity(len));
         for ends in self.offsets.windows(2) {
-            rows.extend_from_slice(&self.rows[ends[0]..ends[1]]);
+            rows.extend_from_slice(&self.rows()[ends[0]..ends[1]]);
             present.resize(rows.len(), 1.0);
             rows.resize(present.len() + largest - (ends[1] - ends[0]), 0);
             present.resize(rows.len(), 0.0);
@@ -69,10 +105,13 @@ impl Bags {
     }
 
     /// How often each bag has each row: `[bags, table_rows]`, row-major.
+    ///
+    /// # Panics
+    /// On bags that are not on the host.
     pub fn counts(&self) -> Vec<f32> {
         let mut counts = vec![0.0; self.len() * self.table_rows];
         for (bag, ends) in self.offsets.windows(2).enumerate() {
-            for &row in &self.rows[ends[0]..ends[1]] {
+            for &row in &self.rows()[ends[0]..ends[1]] {
                 counts[bag * self.table_rows + row as usize] += 1.0;
             }
         }
@@ -81,8 +120,12 @@ impl Bags {
 
     /// The sums `[bags, columns]` of a table's rows.
     fn sum(&self, table: Tensor<2>, device: &Device) -> Tensor<2> {
+        #[cfg(feature = "wgpu")]
+        if let Members::Device(bags) = &self.rows {
+            return bags.sum(table);
+        }
         if rows::supported(device) {
-            Segments::of_bags(&self.offsets, &self.rows, device).sum(table)
+            Segments::of_bags(&self.offsets, self.rows(), device).sum(table)
         } else {
             self.matrix(device).matmul(table)
         }
@@ -95,15 +138,20 @@ impl Bags {
 
     /// As [`Self::matrix`], of the counts that are not zero alone.
     fn scattered(&self, device: &Device) -> Tensor<2> {
+        #[cfg(feature = "wgpu")]
+        if let Members::Device(bags) = &self.rows {
+            return bags.counts(self.table_rows);
+        }
         let shape = [self.len(), self.table_rows];
         let places = shape[0] * shape[1];
-        if self.rows.is_empty() || places > i32::MAX as usize {
+        let rows = self.rows();
+        if rows.is_empty() || places > i32::MAX as usize {
             return self.matrix(device);
         }
-        let mut owners = Vec::with_capacity(self.rows.len());
+        let mut owners = Vec::with_capacity(rows.len());
         for (bag, ends) in self.offsets.windows(2).enumerate() {
             let first = (bag * self.table_rows) as u32;
-            owners.extend(self.rows[ends[0]..ends[1]].iter().map(|row| first + row));
+            owners.extend(rows[ends[0]..ends[1]].iter().map(|row| first + row));
         }
         let mut owners: Vec<(u32, u32)> = owners.into_iter().zip(0..).collect();
         owners.sort_unstable();
@@ -114,9 +162,10 @@ impl Bags {
 
     /// For the update of the table: which bags each distinct row is in.
     fn transposed(&self, device: &Device) -> Segments {
-        let mut owners: Vec<(u32, u32)> = Vec::with_capacity(self.rows.len());
+        let rows = self.rows();
+        let mut owners: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
         for (bag, ends) in (0..).zip(self.offsets.windows(2)) {
-            owners.extend(self.rows[ends[0]..ends[1]].iter().map(|&row| (row, bag)));
+            owners.extend(rows[ends[0]..ends[1]].iter().map(|&row| (row, bag)));
         }
         // Stable, so that a row's bags stay in their order.
         owners.sort_by_key(|owner| owner.0);
@@ -142,12 +191,22 @@ impl Tape {
             table.name()
         );
         let leaf = Tensor::from_inner(bags.sum(table.value(), &plain)).require_grad();
+        let part = Part::Occurrences(self.transposed(bags, &plain));
         self.leaves.push(Leaf {
             name: table.name().to_string(),
             tensor: leaf.clone(),
-            part: Part::Occurrences(bags.transposed(&plain)),
+            part,
         });
         leaf
+    }
+
+    /// For the update of the table: which bags each row is in.
+    fn transposed(&mut self, bags: &Bags, device: &Device) -> Segments {
+        #[cfg(feature = "wgpu")]
+        if let Members::Device(members) = &bags.rows {
+            return members.transposed(self.chains_of(bags.table_rows, device));
+        }
+        bags.transposed(device)
     }
 
     /// How often each bag has each row: `[bags, table_rows]`. A GPU is told
@@ -171,7 +230,8 @@ impl Tape {
         self.constant_of(param.value())
     }
 
-    fn constant_of(&self, value: Tensor<2>) -> Tensor<2> {
+    /// A value that is not learned, as what is read beside it.
+    pub fn constant_of(&self, value: Tensor<2>) -> Tensor<2> {
         if self.training {
             Tensor::from_inner(value)
         } else {

@@ -154,7 +154,7 @@ mod tests {
         for whole in [false, true] {
             let read = |tape: &mut Tape, table: &Param| {
                 let index = match whole {
-                    true => tape.index_of_whole(IDS.to_vec(), 4),
+                    true => tape.index_of_whole(&IDS[..].into(), 4),
                     false => tape.index(IDS.to_vec(), 4),
                 };
                 let pieces = tape.lookup_pieces(table, &index, &[2, 3]);
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_whole_table_may_be_looked_up_too() {
         let read = |tape: &mut Tape, table: &Param| {
-            let index = tape.index_of_whole(IDS.to_vec(), 4);
+            let index = tape.index_of_whole(&IDS[..].into(), 4);
             let rows = tape.lookup_pieces(table, &index, &[5]).remove(0);
             (rows * weights(tape)).sum() + tape.param(table).sum() * 2.0
         };

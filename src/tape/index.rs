@@ -4,6 +4,8 @@ use super::{Tape, Updates, ints};
 #[cfg(feature = "wgpu")]
 use crate::kernels::rows::Chains;
 use crate::kernels::rows::{self, Segments};
+#[cfg(feature = "wgpu")]
+use burn::tensor::Device;
 use burn::tensor::{Int, Tensor};
 
 /// Stands for no row in an index: what is read is some row, and no gradient
@@ -14,8 +16,14 @@ pub const NO_ROW: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub enum Ids {
     Host(Vec<u32>),
-    /// Drawn on the device, of rows that there are.
+    /// Drawn on the device, of rows that there are; [`NO_ROW`] is -1 there.
     Device(Box<Tensor<1, Int>>),
+}
+
+impl From<Vec<u32>> for Ids {
+    fn from(ids: Vec<u32>) -> Self {
+        Self::Host(ids)
+    }
 }
 
 impl From<&[u32]> for Ids {
@@ -154,29 +162,39 @@ impl Tape {
 
     fn index_on_device(&mut self, ids: Tensor<1, Int>, rows: usize) -> Index {
         if !self.training || self.updates == Updates::Dense {
-            let all = if self.training {
-                Tensor::from_inner(ids)
-            } else {
-                ids
-            };
-            return Index {
-                all,
-                distinct: None,
-            };
+            return self.plain_index(ids);
         }
         let segments = self.chained(ids.clone(), rows);
         Index {
-            all: ids,
+            all: ids.clamp_min(0),
             distinct: Some(Distinct::Segments(segments)),
+        }
+    }
+
+    /// Of a table that is read as a whole.
+    fn plain_index(&self, ids: Tensor<1, Int>) -> Index {
+        let ids = ids.clamp_min(0);
+        Index {
+            all: if self.training {
+                Tensor::from_inner(ids)
+            } else {
+                ids
+            },
+            distinct: None,
         }
     }
 
     #[cfg(feature = "wgpu")]
     fn chained(&mut self, ids: Tensor<1, Int>, rows: usize) -> Segments {
         let device = ids.device();
+        self.chains_of(rows, &device).find(ids)
+    }
+
+    /// What finds occurrences in tables of so many rows.
+    #[cfg(feature = "wgpu")]
+    pub(super) fn chains_of(&mut self, rows: usize, device: &Device) -> &mut Chains {
         let chains = self.chains.entry(rows);
-        let chains = chains.or_insert_with(|| Chains::new(rows, &device));
-        chains.find(ids)
+        chains.or_insert_with(|| Chains::new(rows, device))
     }
 
     #[cfg(not(feature = "wgpu"))]
@@ -184,25 +202,55 @@ impl Tape {
         unreachable!("only a GPU draws row numbers by itself")
     }
 
-    /// As [`Self::index`], of a table that is updated in all of its rows, as
+    /// As [`Self::index_of`], of a table that is updated in all of its rows, as
     /// where [`Self::param`] reads it, too.
     ///
     /// # Panics
-    /// As [`Self::index`].
-    pub fn index_of_whole(&mut self, ids: Vec<u32>, rows: usize) -> Index {
-        check(&ids, rows);
+    /// As [`Self::index_of`].
+    pub fn index_of_whole(&mut self, ids: &Ids, rows: usize) -> Index {
+        match ids {
+            Ids::Host(ids) => self.whole_of_host(ids, rows),
+            Ids::Device(ids) if !self.training => self.plain_index(Tensor::clone(ids)),
+            Ids::Device(ids) => Index {
+                all: Tensor::clone(ids).clamp_min(0),
+                distinct: Some(Distinct::Whole(self.chained(Tensor::clone(ids), rows))),
+            },
+        }
+    }
+
+    fn whole_of_host(&mut self, ids: &[u32], rows: usize) -> Index {
+        check(ids, rows);
         let plain = self.device.clone().inner();
+        let readable = readable(ids.to_vec());
         if !self.training || !rows::supported(&plain) {
             return Index {
-                all: self.ints(&readable(ids)),
+                all: self.ints(&readable),
                 distinct: None,
             };
         }
-        let (unique, inverse) = self.dedup.find(&ids, rows);
+        let (unique, inverse) = self.dedup.find(ids, rows);
         let segments = Segments::new(&unique, &inverse, &plain);
         Index {
-            all: ints(&readable(ids), &plain),
+            all: ints(&readable, &plain),
             distinct: Some(Distinct::Whole(segments)),
+        }
+    }
+
+    /// 1 where there is a row, 0 for [`NO_ROW`]: `[ids.len()]`.
+    pub fn present(&self, ids: &Ids) -> Tensor<1> {
+        match ids {
+            Ids::Host(ids) => {
+                let present = ids.iter().map(|&id| f32::from(u8::from(id != NO_ROW)));
+                self.floats(present.collect(), [ids.len()])
+            }
+            Ids::Device(ids) => {
+                let present = Tensor::clone(ids).greater_equal_elem(0).float();
+                if self.training {
+                    Tensor::from_inner(present)
+                } else {
+                    present
+                }
+            }
         }
     }
 }

@@ -148,6 +148,10 @@ fn sums_are_put_where_their_rows_are() {
     }
 }
 
+/// Occurrences of no row beside the others.
+#[cfg(feature = "wgpu")]
+const GAPS: usize = 40;
+
 /// A GPU that finds the occurrences of each row by itself comes to the same,
 /// batch after batch.
 #[cfg(feature = "wgpu")]
@@ -160,19 +164,26 @@ fn chains_of_occurrences_do_what_sorted_ones_do() {
     };
     let mut chains = Chains::new(ROWS, &device);
     for kind in [OptimizerKind::Adam, OptimizerKind::Sgd] {
-        let case = Case::new(kind, 9, &mut seed().stream("test"), &device);
-        let ids: Vec<u32> = case
-            .inverse
-            .iter()
-            .map(|&row| case.rows[row as usize])
-            .collect();
+        let mut rng = seed().stream("test");
+        let mut case = Case::new(kind, 9, &mut rng, &device);
+        let gradients = normals(&mut rng, [OCCURRENCES + GAPS, 9], &device);
+        let mut kept: Vec<u32> = (0..(OCCURRENCES + GAPS) as u32).collect();
+        rng.shuffle(&mut kept);
+        kept.truncate(OCCURRENCES);
+        kept.sort_unstable();
+        case.grads = gradients.clone().select(0, ints(&kept, &device));
+        // What was not kept is of no row.
+        let mut ids = vec![u32::MAX; OCCURRENCES + GAPS];
+        for (&place, &row) in kept.iter().zip(&case.inverse) {
+            ids[place as usize] = case.rows[row as usize];
+        }
         let segments = chains.find(ints(&ids, &device));
         let hyper = Hyper::new(&config(kind), 0.1, 3);
         let (table, states) = case.plain_update(&config(kind));
         for summed in [false, true] {
             let grads = match summed {
-                true => segments.sum(case.grads.clone()),
-                false => case.grads.clone(),
+                true => segments.sum(gradients.clone()),
+                false => gradients.clone(),
             };
             let old = (case.table.clone(), case.states.clone());
             let (new, new_states) = segments.update(old.0, old.1, grads, summed, hyper);
@@ -182,7 +193,7 @@ fn chains_of_occurrences_do_what_sorted_ones_do() {
                 assert_close(&what, new, state.clone(), 1e-5);
             }
         }
-        let spread = || segments.spread(case.grads.clone(), ROWS);
+        let spread = || segments.spread(gradients.clone(), ROWS);
         assert_close("spread", spread(), plain_spread(&case), 1e-5);
         assert_eq!(host(spread()).unwrap(), host(spread()).unwrap());
     }

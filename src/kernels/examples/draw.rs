@@ -10,7 +10,8 @@ const LEN: usize = 8;
 const LOW_BITS: usize = 9;
 const LOW_MASK: usize = 10;
 const HIGH_MASK: usize = 11;
-const STREAM: usize = 12;
+/// Where a stream's [`crate::seed::Rng::words`] begin.
+pub const STREAM: usize = 12;
 
 /// Which bits of a stream position are left to the blocks of one draw.
 const BLOCK_BITS: u32 = BLOCKS_PER_DRAW.trailing_zeros();
@@ -65,7 +66,7 @@ pub fn shuffled(epoch: &[u32], place: u32) -> u32 {
 
 /// Whether `item` is among the sorted items from `from` to `to`.
 #[cube]
-fn is_among(log: &[u32], from: usize, to: usize, item: u32) -> bool {
+pub fn is_among(log: &[u32], from: usize, to: usize, item: u32) -> bool {
     let mut low = from;
     let mut high = to;
     while low < high {
@@ -83,8 +84,8 @@ fn is_among(log: &[u32], from: usize, to: usize, item: u32) -> bool {
     found
 }
 
-/// The negative of a user that is draw `number` of the stream (high and low
-/// word), as [`crate::sampling::NegativeSampler::draw`].
+/// The negative of a user that is draw `number` of the stream at [`STREAM`] of
+/// `epoch` (high and low word), as [`crate::sampling::NegativeSampler::draw`].
 #[cube]
 pub fn negative(
     log: &[u32],

@@ -18,15 +18,25 @@ const WORDS: usize = 4;
 /// asked of each place; where there is none, the first must be the last moment
 /// there is.
 pub fn age_buckets(times: &[(i64, i64)], length: usize, device: &Device) -> Tensor<1, Int> {
-    let mut packed: Vec<i32> = bucket_starts().iter().map(|&start| start as i32).collect();
-    packed.extend(times.iter().flat_map(|&(happened, asked)| {
+    let ints = |words: Vec<i32>| {
+        let shape = [words.len()];
+        Tensor::from_data(TensorData::new(words, shape), device)
+    };
+    let starts = bucket_starts().iter().map(|&start| start as i32);
+    let words = times.iter().flat_map(|&(happened, asked)| {
         [happened, happened >> 32, asked, asked >> 32].map(|half| half as i32)
-    }));
-    let shape = [packed.len()];
-    let packed: Tensor<1, Int> = Tensor::from_data(TensorData::new(packed, shape), device);
+    });
+    buckets_of(ints(starts.collect()), ints(words.collect()), length)
+}
+
+/// The same of times on the device: low and high half of when each place
+/// happened and of when it is asked. `starts` are the least ages of buckets.
+pub fn buckets_of(starts: Tensor<1, Int>, times: Tensor<1, Int>, length: usize) -> Tensor<1, Int> {
+    let places = times.dims()[0] / WORDS;
     Tensor::from_dispatch(Dispatch::find_buckets(
-        packed.into_dispatch(),
-        times.len(),
+        starts.into_dispatch(),
+        times.into_dispatch(),
+        places,
         length,
     ))
 }
@@ -49,7 +59,12 @@ pub fn bucket_sums(gradient: Tensor<3>, buckets: Tensor<1, Int>) -> Tensor<2> {
 #[backend_extension(Cube, Fusion)]
 trait BucketOps: Backend {
     #[fusion(dtype = DType::I32, shape = Shape::new([places * length]))]
-    fn find_buckets(packed: IntTensor<Self>, places: usize, length: usize) -> IntTensor<Self>;
+    fn find_buckets(
+        starts: IntTensor<Self>,
+        times: IntTensor<Self>,
+        places: usize,
+        length: usize,
+    ) -> IntTensor<Self>;
 
     /// Of each row of `[heads, rows, length]`.
     #[fusion(dtype = gradient, shape = Shape::new([gradient[0] * gradient[1], BUCKETS]))]
@@ -57,10 +72,15 @@ trait BucketOps: Backend {
 }
 
 impl BucketOps for CubeBackend {
-    fn find_buckets(packed: IntTensor<Self>, places: usize, length: usize) -> IntTensor<Self> {
-        let packed = into_contiguous(packed);
-        let buckets = empty_beside(&packed, Shape::new([places * length]), packed.dtype);
-        let client = packed.client.clone();
+    fn find_buckets(
+        starts: IntTensor<Self>,
+        times: IntTensor<Self>,
+        places: usize,
+        length: usize,
+    ) -> IntTensor<Self> {
+        let (starts, times) = (into_contiguous(starts), into_contiguous(times));
+        let buckets = empty_beside(&times, Shape::new([places * length]), times.dtype);
+        let client = times.client.clone();
         let (count, dim) = cubes(&client, places * length);
         // SAFETY: the kernel checks its own bounds; all places have times.
         unsafe {
@@ -68,7 +88,8 @@ impl BucketOps for CubeBackend {
                 &client,
                 count,
                 dim,
-                packed.into_buffer_arg(),
+                starts.into_buffer_arg(),
+                times.into_buffer_arg(),
                 buckets.clone().into_buffer_arg(),
                 (places * length) as u32,
                 length as u32,
@@ -114,16 +135,22 @@ mod kernel {
 
     /// A unit for each query and key.
     #[cube(launch_unchecked)]
-    pub fn find_buckets(packed: &[i32], buckets: &mut [i32], count: u32, length: u32) {
+    pub fn find_buckets(
+        starts: &[i32],
+        times: &[i32],
+        buckets: &mut [i32],
+        count: u32,
+        length: u32,
+    ) {
         let unit = ABSOLUTE_POS;
         if unit < count as usize {
             let length = length as usize;
             let place = unit / length;
             let key = unit % length;
-            let asked = BUCKETS + place * WORDS;
-            let happened = BUCKETS + (place / length * length + key) * WORDS;
-            let (asked_low, asked_high) = (packed[asked + 2] as u32, packed[asked + 3]);
-            let (low, high) = (packed[happened] as u32, packed[happened + 1]);
+            let asked = place * WORDS;
+            let happened = (place / length * length + key) * WORDS;
+            let (asked_low, asked_high) = (times[asked + 2] as u32, times[asked + 3]);
+            let (low, high) = (times[happened] as u32, times[happened + 1]);
             let later = asked_high > high || (asked_high == high && asked_low > low);
             let mut bucket = 0usize;
             if later && key <= place % length {
@@ -134,7 +161,7 @@ mod kernel {
                 }
                 bucket = BUCKETS - 1;
                 if above == 0i32 {
-                    while bucket > 0 && packed[bucket] as u32 > age {
+                    while bucket > 0 && starts[bucket] as u32 > age {
                         bucket -= 1;
                     }
                 }

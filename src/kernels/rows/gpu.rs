@@ -18,6 +18,23 @@ pub fn chain(heads: Tensor<1, Int>, ids: Tensor<1, Int>) -> (Tensor<1, Int>, Ten
     (Tensor::from_dispatch(heads), Tensor::from_dispatch(links))
 }
 
+/// See [`super::Chains::find_owned`]: as [`chain`], for each row of the table.
+pub fn chain_by_row(
+    heads: Tensor<1, Int>,
+    ids: Tensor<1, Int>,
+) -> (Tensor<1, Int>, Tensor<1, Int>) {
+    let (heads, links) = Dispatch::chain_table(heads.into_dispatch(), ids.into_dispatch());
+    (Tensor::from_dispatch(heads), Tensor::from_dispatch(links))
+}
+
+/// The heads as they are, two numbers for each row, and one for each
+/// occurrence.
+fn chained_by_row(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let len = 2 * heads.shape[0] + ids.shape[0];
+    let links = TensorSpec::new(Shape::new([len]), DType::I32);
+    (heads.clone(), links)
+}
+
 /// The heads as they are, and three numbers for each occurrence.
 fn chained(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
     let links = TensorSpec::new(Shape::new([3 * ids.shape[0]]), DType::I32);
@@ -28,6 +45,12 @@ fn chained(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
 trait ChainOps: Backend {
     #[fusion(meta = |heads, ids| chained(heads, ids))]
     fn chain_rows(
+        heads: IntTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (IntTensor<Self>, IntTensor<Self>);
+
+    #[fusion(meta = |heads, ids| chained_by_row(heads, ids))]
+    fn chain_table(
         heads: IntTensor<Self>,
         ids: IntTensor<Self>,
     ) -> (IntTensor<Self>, IntTensor<Self>);
@@ -43,8 +66,8 @@ impl ChainOps for CubeBackend {
         let links = empty_beside(&ids, Shape::new([3 * rows]), ids.dtype);
         let client = ids.client.clone();
         let (count, dim) = cubes(&client, rows);
-        // SAFETY: the kernels check their own bounds; ids are rows of the
-        // table that the heads are of.
+        // SAFETY: the kernels check their own bounds; ids are below 0 or rows
+        // of the table that the heads are of.
         unsafe {
             kernel::link::launch_unchecked(
                 &client,
@@ -62,6 +85,41 @@ impl ChainOps for CubeBackend {
                 heads.clone().into_buffer_arg(),
                 links.clone().into_buffer_arg(),
                 rows as u32,
+            );
+        }
+        (heads, links)
+    }
+
+    fn chain_table(
+        heads: IntTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        let (heads, ids) = (own(heads), into_contiguous(ids));
+        let (rows, occurrences) = (heads.shape()[0], ids.shape()[0]);
+        let links = empty_beside(&ids, Shape::new([2 * rows + occurrences]), ids.dtype);
+        let client = ids.client.clone();
+        let (count, dim) = cubes(&client, occurrences);
+        let (of_rows, _) = cubes(&client, rows);
+        // SAFETY: as above.
+        unsafe {
+            kernel::link_after::launch_unchecked(
+                &client,
+                count,
+                dim,
+                heads.clone().into_buffer_arg(),
+                ids.into_buffer_arg(),
+                links.clone().into_buffer_arg(),
+                rows as u32,
+                occurrences as u32,
+            );
+            kernel::take_heads::launch_unchecked(
+                &client,
+                of_rows,
+                dim,
+                heads.clone().into_buffer_arg(),
+                links.clone().into_buffer_arg(),
+                rows as u32,
+                occurrences as u32,
             );
         }
         (heads, links)
@@ -92,7 +150,9 @@ impl RowOps for CubeBackend {
                 sums.clone().into_buffer_arg(),
                 rows as u32,
                 columns as u32,
+                of.occurrences as u32,
                 of.chained,
+                of.owned,
             );
         }
         sums
@@ -121,7 +181,9 @@ impl RowOps for CubeBackend {
                 table.clone().into_buffer_arg(),
                 rows as u32,
                 columns as u32,
+                of.occurrences as u32,
                 of.chained,
+                of.owned,
             );
         }
         table
@@ -183,9 +245,11 @@ fn launch(
             NumbersLaunch::of(&step.hyper),
             step.of.rows as u32,
             columns as u32,
+            step.of.occurrences as u32,
             Formula::of(&step.hyper),
             step.summed,
             step.of.chained,
+            step.of.owned,
         );
     }
 }
@@ -194,13 +258,19 @@ mod kernel {
     use crate::kernels::gpu::{Formula, Numbers, update_number};
     use cubecl::prelude::*;
 
-    /// Whether a unit's row is its own: of the occurrences of a row, only the
-    /// one that holds its chain takes care of it.
+    /// Whether a unit's row is its own: of rows of one number, only the one
+    /// that holds its chain takes care of it.
     #[cube]
-    fn is_own(segments: &[i32], row: usize, rows: usize, #[comptime] chained: bool) -> bool {
+    fn is_own(
+        segments: &[i32],
+        row: usize,
+        rows: usize,
+        occurrences: usize,
+        #[comptime] chained: bool,
+    ) -> bool {
         let mut own = true;
         if chained.comptime() {
-            own = segments[2 * rows + row] != 0i32;
+            own = segments[rows + occurrences + row] != 0i32;
         }
         own
     }
@@ -214,11 +284,15 @@ mod kernel {
         column: usize,
         rows: usize,
         columns: usize,
+        occurrences: usize,
         #[comptime] chained: bool,
+        #[comptime] owned: bool,
     ) -> f32 {
         let mut sum = 0.0f32;
         if chained.comptime() {
-            sum = of_chain(grads, segments, row, column, rows, columns);
+            let head = segments[rows + occurrences + row];
+            let owners = 2 * rows + occurrences;
+            sum = of_chain(grads, segments, head, column, rows, columns, owners, owned);
         } else {
             let from = segments[rows + row] as usize;
             let to = segments[rows + row + 1] as usize;
@@ -230,6 +304,24 @@ mod kernel {
         sum
     }
 
+    /// The gradient of an occurrence in one column.
+    #[cube]
+    fn part_of(
+        grads: &[f32],
+        links: &[i32],
+        place: usize,
+        column: usize,
+        columns: usize,
+        owners: usize,
+        #[comptime] owned: bool,
+    ) -> f32 {
+        let mut row = place;
+        if owned.comptime() {
+            row = links[owners + place] as usize;
+        }
+        grads[row * columns + column]
+    }
+
     /// A chain is in the order in which its occurrences came, which differs
     /// from run to run. Two numbers have one sum. More are added up as
     /// integers, in units of a fraction of the largest, which no order can
@@ -238,19 +330,20 @@ mod kernel {
     fn of_chain(
         grads: &[f32],
         links: &[i32],
-        row: usize,
+        head: i32,
         column: usize,
         rows: usize,
         columns: usize,
+        owners: usize,
+        #[comptime] owned: bool,
     ) -> f32 {
-        let head = links[2 * rows + row];
         let mut link = head;
         let mut count = 0.0f32;
         let mut sum = 0.0f32;
         let mut largest = 0.0f32;
         while link != 0i32 {
             let place = link as usize - 1;
-            let part = grads[place * columns + column];
+            let part = part_of(grads, links, place, column, columns, owners, owned);
             sum += part;
             largest = largest.max(part.abs());
             count += 1.0;
@@ -264,7 +357,7 @@ mod kernel {
                 link = head;
                 while link != 0i32 {
                     let place = link as usize - 1;
-                    let part = grads[place * columns + column];
+                    let part = part_of(grads, links, place, column, columns, owners, owned);
                     whole += i32::cast_from((part / largest * units).round());
                     link = links[rows + place];
                 }
@@ -274,15 +367,23 @@ mod kernel {
         sum
     }
 
-    /// Links each occurrence to one that came before it.
+    /// Links each occurrence to one that came before it. One of no row is in
+    /// no chain: that it follows itself keeps it from being taken for the end
+    /// of one.
     #[cube(launch_unchecked)]
     pub fn link(heads: &[Atomic<u32>], ids: &[i32], links: &mut [u32], rows: u32) {
         let place = ABSOLUTE_POS;
         let rows = rows as usize;
         if place < rows {
-            let id = ids[place] as u32;
-            links[place] = id;
-            links[rows + place] = heads[id as usize].exchange(place as u32 + 1);
+            let own = place as u32 + 1;
+            if ids[place] < 0i32 {
+                links[place] = 0u32;
+                links[rows + place] = own;
+            } else {
+                let id = ids[place] as u32;
+                links[place] = id;
+                links[rows + place] = heads[id as usize].exchange(own);
+            }
         }
     }
 
@@ -301,6 +402,36 @@ mod kernel {
         }
     }
 
+    /// As [`link`], for a table whose rows come before the links.
+    #[cube(launch_unchecked)]
+    pub fn link_after(
+        heads: &[Atomic<u32>],
+        ids: &[i32],
+        links: &mut [u32],
+        rows: u32,
+        occurrences: u32,
+    ) {
+        let place = ABSOLUTE_POS;
+        if place < occurrences as usize {
+            let mut next = 0u32;
+            if ids[place] >= 0i32 {
+                next = heads[ids[place] as usize].exchange(place as u32 + 1);
+            }
+            links[rows as usize + place] = next;
+        }
+    }
+
+    /// Each row takes the head of its chain.
+    #[cube(launch_unchecked)]
+    pub fn take_heads(heads: &[Atomic<u32>], links: &mut [u32], rows: u32, occurrences: u32) {
+        let row = ABSOLUTE_POS;
+        let (rows, occurrences) = (rows as usize, occurrences as usize);
+        if row < rows {
+            links[row] = row as u32;
+            links[rows + occurrences + row] = heads[row].exchange(0u32);
+        }
+    }
+
     #[cube(launch_unchecked)]
     pub fn sum_rows(
         grads: &[f32],
@@ -308,15 +439,28 @@ mod kernel {
         sums: &mut [f32],
         rows: u32,
         columns: u32,
+        occurrences: u32,
         #[comptime] chained: bool,
+        #[comptime] owned: bool,
     ) {
         let unit = ABSOLUTE_POS;
         let (rows, columns) = (rows as usize, columns as usize);
+        let occurrences = occurrences as usize;
         if unit < rows * columns {
             let (row, column) = (unit / columns, unit % columns);
             let mut sum = 0.0f32;
-            if is_own(segments, row, rows, chained) {
-                sum = add_up(grads, segments, row, column, rows, columns, chained);
+            if is_own(segments, row, rows, occurrences, chained) {
+                sum = add_up(
+                    grads,
+                    segments,
+                    row,
+                    column,
+                    rows,
+                    columns,
+                    occurrences,
+                    chained,
+                    owned,
+                );
             }
             sums[unit] = sum;
         }
@@ -329,15 +473,28 @@ mod kernel {
         table: &mut [f32],
         rows: u32,
         columns: u32,
+        occurrences: u32,
         #[comptime] chained: bool,
+        #[comptime] owned: bool,
     ) {
         let unit = ABSOLUTE_POS;
         let (rows, columns) = (rows as usize, columns as usize);
+        let occurrences = occurrences as usize;
         if unit < rows * columns {
             let (row, column) = (unit / columns, unit % columns);
-            if is_own(segments, row, rows, chained) {
+            if is_own(segments, row, rows, occurrences, chained) {
                 let at = segments[row] as usize * columns + column;
-                table[at] = add_up(grads, segments, row, column, rows, columns, chained);
+                table[at] = add_up(
+                    grads,
+                    segments,
+                    row,
+                    column,
+                    rows,
+                    columns,
+                    occurrences,
+                    chained,
+                    owned,
+                );
             }
         }
     }
@@ -352,19 +509,32 @@ mod kernel {
         numbers: Numbers,
         rows: u32,
         columns: u32,
+        occurrences: u32,
         #[comptime] formula: Formula,
         #[comptime] summed: bool,
         #[comptime] chained: bool,
+        #[comptime] owned: bool,
     ) {
         let unit = ABSOLUTE_POS;
         let (rows, columns) = (rows as usize, columns as usize);
+        let occurrences = occurrences as usize;
         if unit < rows * columns {
             let (row, column) = (unit / columns, unit % columns);
-            if is_own(segments, row, rows, chained) {
+            if is_own(segments, row, rows, occurrences, chained) {
                 let gradient = if summed.comptime() {
                     grads[unit]
                 } else {
-                    add_up(grads, segments, row, column, rows, columns, chained)
+                    add_up(
+                        grads,
+                        segments,
+                        row,
+                        column,
+                        rows,
+                        columns,
+                        occurrences,
+                        chained,
+                        owned,
+                    )
                 };
                 let at = segments[row] as usize * columns + column;
                 update_number(table, first, second, at, gradient, &numbers, formula);

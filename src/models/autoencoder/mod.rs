@@ -21,7 +21,7 @@ use crate::training;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor, activation};
 use recommender::Autoencoder;
-use task::{Histories, Task};
+use task::Task;
 
 /// An autoencoder: everything but batches, the loop and serving.
 pub trait Network: Send + Sync {
@@ -99,13 +99,8 @@ impl<S: Spec> ModelSpec for S {
             config.batch_size,
             context.device,
         )?;
-        let mut task = Task {
-            model: Autoencoder::new(network, train.num_items, context.device),
-            histories: Histories::new(train),
-            batch_size: config.batch_size,
-            seed: context.seed,
-            epoch: 0,
-        };
+        let model = Autoencoder::new(network, train.num_items, context.device);
+        let mut task = Task::new(model, train, config.batch_size, context.seed);
         let summary = training::fit(&mut task, context)?;
         Ok(Fitted {
             model: Box::new(task.model),

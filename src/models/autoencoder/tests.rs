@@ -1,13 +1,17 @@
 //! What tests of the models here share, and tests of batches.
 
 use super::recommender::Autoencoder;
-use super::task::{Batch, Histories, Task};
+use super::task::{Batch, Task};
 use super::{Network, negative_log_likelihood};
 use crate::data::interactions::Interactions;
 use crate::event::Silent;
 use crate::model::distinct;
 use crate::model::{FitContext, ModelData, ModelSpec};
+#[cfg(feature = "wgpu")]
+use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::{Param, host};
+#[cfg(feature = "wgpu")]
+use crate::seed::Rng;
 use crate::seed::Seed;
 use crate::tape::{Bags, Tape, Updates};
 use crate::tensors::NamedTensors;
@@ -32,13 +36,8 @@ pub fn train() -> Interactions {
 /// The first batch of a training, of all users, and a tape for it.
 pub fn batch_of(network: Box<dyn Network>) -> (Tape, Batch) {
     let device = Device::flex();
-    let mut task = Task {
-        model: Autoencoder::new(network, ITEMS, &device),
-        histories: Histories::new(&train()),
-        batch_size: 8,
-        seed: Seed(1),
-        epoch: 0,
-    };
+    let model = Autoencoder::new(network, ITEMS, &device);
+    let mut task = Task::new(model, &train(), 8, Seed(1));
     task.begin_epoch(Seed(1), 0);
     let mut tape = Tape::training(&device, Updates::Rows);
     tape.begin(Seed(1).stream("dropout"));
@@ -166,4 +165,93 @@ fn batches_hold_users_with_items_and_scale_what_dropout_leaves() {
     assert!(kept.iter().zip(&clean).all(|(k, c)| k <= c));
     let left: f32 = kept.iter().sum();
     assert!(left < 8.0, "{left} of 8 items are left");
+}
+
+/// Random histories, some of one item.
+#[cfg(feature = "wgpu")]
+fn histories(rng: &mut Rng) -> Interactions {
+    let mut log = Interactions {
+        offsets: vec![0],
+        num_items: 50,
+        ..Interactions::default()
+    };
+    for user in 0..20 {
+        let mut items: Vec<u32> = (0..50).collect();
+        rng.shuffle(&mut items);
+        items.truncate(if user % 5 == 0 {
+            1
+        } else {
+            1 + rng.below(49) as usize
+        });
+        log.items.extend(items);
+        log.offsets.push(log.items.len());
+    }
+    log
+}
+
+/// Two steps of plain gradient descent on a table of 50 rows, on bags and on
+/// sums of what is clean; and what the batches held.
+#[cfg(feature = "wgpu")]
+fn steps(seed: Seed, device: &Device, updates: Updates, clip: f64) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let network = Box::new(Dropping {
+        weight: Param::zeros("w", [1, 50], device),
+        bias: Param::zeros("b", [1, 50], device),
+    });
+    let model = Autoencoder::new(network, 50, device);
+    let mut task = Task::new(model, &histories(&mut seed.stream("log")), 10, seed);
+    task.on_device.hold(&task.histories, device);
+    task.begin_epoch(seed, 0);
+    let mut table = Param::normal("t", [50, 7], 1.0, &seed.stream("table"), device);
+    let other = Param::normal("o", [50, 7], 1.0, &seed.stream("other"), device);
+    let mut optimizer = Optimizer::new(OptimizerConfig {
+        gradient_clip: clip,
+        ..OptimizerConfig::plain_sgd()
+    });
+    let mut tape = Tape::training(device, updates);
+    let mut held = Vec::new();
+    for start in [0, 10] {
+        tape.begin(seed.stream("dropout"));
+        let batch = task.batch(&tape, start..start + 10);
+        let sums = tape.bag_sums(&table, &batch.corrupted) * batch.corrupted_scales.clone();
+        let clean = tape.constant_bag_sums(&other, &batch.clean);
+        let positives = batch.positives.clone().float() * batch.present.clone();
+        for values in [positives, tape.counts_of(&batch.corrupted), clean.clone()] {
+            held.push(host(values.inner()).unwrap());
+        }
+        let grads = (sums * clean * batch.scales).sum().backward();
+        optimizer.step(vec![&mut table], tape.take_leaves(), &grads, 0.1);
+    }
+    (table.host().unwrap(), held)
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_gpu_puts_the_batches_of_the_host_together() {
+    let Some(gpu) = crate::kernels::gpu::adapter() else {
+        return;
+    };
+    let seed = Seed::fresh();
+    for (updates, clip) in [
+        (Updates::Rows, 0.0),
+        (Updates::Rows, 1.0),
+        (Updates::Dense, 0.0),
+    ] {
+        let (table, held) = steps(seed, &gpu, updates, clip);
+        let (expected, on_host) = steps(seed, &Device::flex(), updates, clip);
+        for (number, (a, b)) in held.iter().zip(&on_host).enumerate() {
+            if number % 3 < 2 {
+                assert_eq!(a, b, "{number}");
+            }
+            assert_near(a, b);
+        }
+        assert_near(&table, &expected);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn assert_near(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{a} {b}");
+    }
 }

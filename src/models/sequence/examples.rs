@@ -20,6 +20,8 @@ pub struct Window {
 #[derive(Clone, Copy, Debug)]
 pub struct Example<'a> {
     pub user: u32,
+    /// Position of the first item in the log.
+    pub first: usize,
     pub items: &'a [u32],
     /// When each of them happened, for models that want to know.
     pub times: Option<TimesView<'a>>,
@@ -90,6 +92,13 @@ impl Examples {
         }
     }
 
+    /// The log that the windows are of, in the order of time inside each user,
+    /// and the times of its items where examples tell them.
+    #[cfg(feature = "wgpu")]
+    pub fn log(&self) -> (&[u32], Option<&Times>) {
+        (&self.items, self.times.as_ref())
+    }
+
     /// Items to predict in an epoch.
     pub fn len(&self) -> usize {
         self.total
@@ -117,6 +126,7 @@ impl Examples {
             let places = window.first..window.first + window.len;
             Example {
                 user: window.user,
+                first: window.first,
                 times: self.times.as_ref().map(|t| t.view(places.clone())),
                 items: &self.items[places],
                 place: self.places[at] as u64,

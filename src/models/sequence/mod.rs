@@ -22,6 +22,7 @@ pub mod gru4rec;
 pub mod hstu;
 mod network;
 pub mod nextitnet;
+mod on_device;
 mod part;
 mod recommender;
 pub mod sasrec;

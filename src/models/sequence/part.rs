@@ -46,6 +46,18 @@ impl RowTimes {
     }
 }
 
+/// Where a sequence comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub user: u32,
+    /// Position of its first item in the log.
+    pub first: usize,
+    /// The epoch's place of its first prediction.
+    pub place: u64,
+    /// Predictions.
+    pub count: usize,
+}
+
 /// Some sequences that go through the network in one graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
@@ -59,9 +71,7 @@ pub struct Part {
     /// Rows that predict, and what.
     pub rows: Vec<u32>,
     pub targets: Vec<u32>,
-    /// User, the epoch's first place, and number of predictions of each
-    /// sequence.
-    pub sequences: Vec<(u32, u64, usize)>,
+    pub sequences: Vec<Origin>,
 }
 
 impl Part {
@@ -123,7 +133,12 @@ impl Part {
             self.bounds.push(0);
         }
         self.bounds.push(self.inputs.len());
-        self.sequences.push((example.user, example.place, count));
+        self.sequences.push(Origin {
+            user: example.user,
+            first: example.first,
+            place: example.place,
+            count,
+        });
     }
 }
 

@@ -1,8 +1,8 @@
 //! Serving from histories.
 
 use super::network::{self, Host, Network};
-use super::part::{Clock, Part, RowTimes};
-use super::tensors::{self, Batch};
+use super::part::{Clock, Origin, Part, RowTimes};
+use super::tensors::{self, Batch, Given};
 use crate::device::{Family, family, is_host};
 use crate::footprint::TILE_BYTES;
 use crate::kernels::layers::Graph;
@@ -14,7 +14,7 @@ use crate::params::host;
 use crate::tape::Tape;
 use crate::tensors::NamedTensors;
 use anyhow::{Context, Result, ensure};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -86,7 +86,7 @@ impl SequenceRecommender {
                 times_of(query, newest.len(), clock, times);
             }
             part.bounds.push(part.inputs.len());
-            part.sequences.push((0, 0, 0));
+            part.sequences.push(Origin::default());
             filled.push(place);
         }
         Ok((part, filled))
@@ -116,33 +116,55 @@ impl SequenceRecommender {
         Ok(last)
     }
 
-    /// As [`Self::rows`], by operations on tensors.
-    fn tensor_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
-        let dim = self.network.setup.embedding_dim;
-        let (part, filled) = self.part(queries)?;
-        let mut rows = vec![Lane::ZERO; queries.len() * dim / WIDTH];
-        let (parts, mut tape) = ([part], Tape::inference(&self.network.device()));
-        for batch in Batch::all(&parts, self.network.setup.max_length) {
-            let index = tape.index(batch.inputs(), self.network.items.shape()[0]);
-            let items = tape.lookup(&self.network.items, &index);
-            let hidden = tensors::hidden(&mut tape, &self.network, &batch, items);
-            let last = batch.length - 1..batch.length;
-            let last = hidden.slice([0..batch.len(), last, 0..dim]);
-            let last = host(last)?;
-            for (sequence, row) in batch.sequences.iter().zip(last.chunks_exact(dim)) {
-                let place = filled[sequence.number] * dim;
-                flat_mut(&mut rows)[place..place + dim].copy_from_slice(row);
+    /// As [`Self::rows`], by operations on tensors, of any number of queries:
+    /// `[queries, d]`, on the device.
+    fn tensor_rows(&self, queries: &[Query<'_>]) -> Result<Tensor<2>> {
+        let (device, dim) = (self.network.device(), self.network.setup.embedding_dim);
+        let mut tape = Tape::inference(&device);
+        // The first row is what an empty history has.
+        let mut rows = vec![Tensor::zeros([1, dim], &device)];
+        let mut places = vec![0; queries.len()];
+        let (mut before, mut made) = (0, 1);
+        for group in self.groups(queries, TENSOR_ROWS) {
+            let (part, filled) = self.part(group)?;
+            let parts = [part];
+            for batch in Batch::all(&parts, self.network.setup.max_length) {
+                rows.push(self.last_rows(&mut tape, &batch));
+                for sequence in &batch.sequences {
+                    places[before + filled[sequence.number]] = made;
+                    made += 1;
+                }
             }
+            before += group.len();
         }
-        Ok(rows)
+        Ok(Tensor::cat(rows, 0).select(0, tape.ints(&places)))
+    }
+
+    /// The hidden row after each history of a batch: `[sequences, d]`.
+    fn last_rows(&self, tape: &mut Tape, batch: &Batch<'_>) -> Tensor<2> {
+        let (network, inputs) = (&self.network, batch.inputs().into());
+        let given = Given {
+            real: tape.present(&inputs),
+            buckets: None,
+        };
+        let index = tape.index_of(&inputs, network.items.shape()[0]);
+        let items = tape.lookup(&network.items, &index);
+        let hidden = tensors::hidden(tape, network, batch, given, items);
+        let [sequences, length, dim] = hidden.dims();
+        let last = hidden.slice([0..sequences, length - 1..length, 0..dim]);
+        last.reshape([sequences, dim])
     }
 
     /// Hidden rows of all queries, a graph for a few at a time.
     fn all_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Lane>> {
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
         if !is_host(&self.network.device()) {
-            let groups = self.groups(queries, TENSOR_ROWS).into_iter();
-            let parts = groups.map(|group| self.tensor_rows(group));
-            return Ok(parts.collect::<Result<Vec<_>>>()?.concat());
+            let values = host(self.tensor_rows(queries)?)?;
+            let mut rows = vec![Lane::ZERO; values.len() / WIDTH];
+            flat_mut(&mut rows).copy_from_slice(&values);
+            return Ok(rows);
         }
         let host = self.host()?;
         let groups = self.groups(queries, self.network.body.rows());
@@ -212,9 +234,7 @@ impl Recommender for SequenceRecommender {
         let height = (TILE_BYTES / size_of::<f32>() / self.num_items().max(1)).max(1);
         let mut lists = Vec::with_capacity(queries.len());
         for (queries, masked) in queries.chunks(height).zip(masks.masked.chunks(height)) {
-            let rows = flat(&self.all_rows(queries)?).to_vec();
-            let rows = TensorData::new(rows, [queries.len(), dim]);
-            let scores = Tensor::<2>::from_data(rows, &items.device()).matmul(items.clone());
+            let scores = self.tensor_rows(queries)?.matmul(items.clone());
             let picked = top_k(scores, Masks { masked, ..masks }, k)?;
             lists.extend(picked.context("this device does not rank lists of this length")?);
         }

@@ -4,7 +4,7 @@ use super::Body;
 use super::cosine::UnitRows;
 use super::decay::{self, Decay};
 use super::network::{self, Host, Network};
-use super::part::{Part, divide};
+use super::part::{Origin, Part, divide};
 use super::setup::{NegativesFor, Setup};
 use super::updates::{RowSums, Segment, Squares, UpdateDense};
 use crate::kernels::catalog::{self, Full, Goal, RowGradients, Sampled, transpose};
@@ -261,8 +261,8 @@ impl Trainer {
         add(&part.targets);
         if let Some(negatives) = step.negatives {
             let mut drawn = Vec::new();
-            for &(user, place, count) in &part.sequences {
-                negatives.draw(user, place, step.draws(count), &mut drawn);
+            for from in &part.sequences {
+                negatives.draw(from.user, from.place, step.draws(from.count), &mut drawn);
                 add(&drawn);
             }
         }
@@ -297,7 +297,10 @@ impl Trainer {
         let shared = step.setup.negatives_for == NegativesFor::Sequence;
         let width = items.per_row();
         let (mut from, mut loss, mut drawn) = (0, 0.0, Vec::new());
-        for &(user, place, count) in &part.sequences {
+        for &Origin {
+            user, place, count, ..
+        } in &part.sequences
+        {
             negatives.draw(user, place, step.draws(count), &mut drawn);
             let rows = from * width..(from + count) * width;
             loss += simd::run(Sampled {

@@ -1,6 +1,7 @@
 //! A model of sequences in training.
 
 use super::examples::Examples;
+use super::on_device::OnDevice;
 use super::part::{Clock, Part};
 use super::recommender::SequenceRecommender;
 use super::setup::SequenceLoss;
@@ -9,6 +10,8 @@ use super::tensors::{TapeStep, with_value};
 use crate::data::interactions::Interactions;
 use crate::device::is_host;
 use crate::kernels::catalog::Goal;
+#[cfg(feature = "wgpu")]
+use crate::kernels::windows::Source;
 use crate::model::Recommender;
 use crate::optim::Optimizer;
 use crate::params::Param;
@@ -29,6 +32,7 @@ pub struct SequenceTask<'a> {
     /// For losses with negatives.
     sampler: Option<NegativeSampler>,
     log_expected: Option<Vec<f32>>,
+    on_device: OnDevice,
     trainer: Option<Trainer>,
 }
 
@@ -79,6 +83,7 @@ impl<'a> SequenceTask<'a> {
             config,
             seed,
             sampler,
+            on_device: OnDevice::default(),
             trainer: None,
         })
     }
@@ -111,6 +116,23 @@ impl<'a> SequenceTask<'a> {
             count: self.config.negatives,
             log_expected: self.log_expected.as_deref(),
         })
+    }
+
+    /// Lets a GPU have what all steps read.
+    #[cfg(feature = "wgpu")]
+    fn hold(&mut self) {
+        let network = &self.recommender.network;
+        let source = || {
+            let (items, times) = self.examples.log();
+            Source {
+                items,
+                times,
+                num_items: network.num_items,
+                sampler: self.sampler.as_ref(),
+                log_expected: self.log_expected.as_deref(),
+            }
+        };
+        self.on_device.hold(source, &network.device());
     }
 
     fn goal(&self) -> Option<Goal> {
@@ -164,12 +186,15 @@ impl Trainable for SequenceTask<'_> {
         let Some(Windows { parts, share }) = self.windows(places) else {
             return Ok(tape.floats(vec![0.0], [1]).require_grad());
         };
+        #[cfg(feature = "wgpu")]
+        self.hold();
         let loss = TapeStep {
             network: &self.recommender.network,
             parts: &parts,
             goal: self.goal(),
             smoothing: self.config.label_smoothing as f32,
             negatives: self.negatives(),
+            on_device: &self.on_device,
         }
         .loss(tape);
         let value = loss.clone().inner() * share;

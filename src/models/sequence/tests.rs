@@ -7,6 +7,7 @@ mod formulas;
 use super::Body;
 use super::examples::Examples;
 use super::network::Network;
+use super::on_device::OnDevice;
 use super::part::{Clock, Part};
 use super::recommender::SequenceRecommender;
 use super::sasrec;
@@ -322,6 +323,7 @@ fn tape_step(
         goal: None,
         smoothing: smoothing as f32,
         negatives: None,
+        on_device: &OnDevice::default(),
     };
     let loss = step.loss(&mut tape);
     let grads = loss.backward();

@@ -56,11 +56,14 @@ impl TensorLayers<'_> {
             return seen.clone();
         }
         let [sequences, length, _] = self.real.dims();
-        let keys = self.real.clone().reshape([sequences, 1, 1, length]);
-        let rows = (0..length).flat_map(|query| {
-            (0..length).map(move |key| f32::from(u8::from(!causal || key <= query)))
-        });
-        let seen = keys * self.tape.floats(rows.collect(), [1, 1, length, length]);
+        let mut seen = self.real.clone().reshape([sequences, 1, 1, length]);
+        if causal {
+            let places = Tensor::<1, Int>::arange(0..length as i64, &self.device());
+            let shape = [1, 1, length, length];
+            let keys = places.clone().reshape([1, 1, 1, length]).expand(shape);
+            let queries = places.reshape([1, 1, length, 1]).expand(shape);
+            seen = seen * keys.lower_equal(queries).float();
+        }
         self.seen = Some((causal, seen.clone()));
         seen
     }

@@ -1,7 +1,7 @@
 //! Sequences side by side, padded on the left, so that all of them end in one
 //! column.
 
-use crate::models::sequence::part::Part;
+use crate::models::sequence::part::{Origin, Part};
 use crate::tape::NO_ROW;
 use std::collections::BTreeMap;
 
@@ -80,6 +80,11 @@ impl<'a> Batch<'a> {
         self.sequences.len()
     }
 
+    /// Where a sequence comes from.
+    pub fn origin(&self, sequence: &Sequence) -> Origin {
+        self.parts[sequence.part].sequences[sequence.number]
+    }
+
     /// Values of the places, with `empty` where there is none:
     /// `[sequences, length]`.
     pub fn places<T: Copy>(&self, empty: T, of: impl Fn(&Part) -> &[T]) -> Vec<T> {
@@ -97,15 +102,8 @@ impl<'a> Batch<'a> {
         self.places(NO_ROW, |part| &part.inputs)
     }
 
-    /// 1 where there is an item, 0 elsewhere.
-    pub fn real(&self) -> Vec<f32> {
-        let inputs = self.inputs();
-        let real = |&item: &u32| f32::from(u8::from(item != NO_ROW));
-        inputs.iter().map(real).collect()
-    }
-
     /// The column of a sequence's first prediction.
-    fn first_slot(&self, sequence: &Sequence) -> usize {
+    pub fn first_slot(&self, sequence: &Sequence) -> usize {
         if self.all_predict {
             self.length - sequence.count
         } else {
@@ -141,6 +139,13 @@ impl<'a> Batch<'a> {
         places.map(|place| place.0).collect()
     }
 
+    /// Places of a sequence that predict, counted from its first one.
+    #[cfg(feature = "wgpu")]
+    pub fn masked(&self, sequence: &Sequence) -> Vec<u32> {
+        let rows = &self.parts[sequence.part].rows[sequence.first..][..sequence.count];
+        rows.iter().map(|row| row - sequence.start as u32).collect()
+    }
+
     /// The column of each prediction's place, -1 where there is no
     /// prediction: `[sequences, predictions]`.
     pub fn picks(&self) -> Vec<i32> {
@@ -156,14 +161,14 @@ fn sequences(parts: &[Part]) -> impl Iterator<Item = Sequence> + '_ {
         let ends = part.bounds.windows(2).zip(&part.sequences).enumerate();
         ends.scan(0, move |first, (own, (bounds, sequence))| {
             let before = *first;
-            *first += sequence.2;
+            *first += sequence.count;
             Some(Sequence {
                 part: number,
                 number: own,
                 start: bounds[0],
                 len: bounds[1] - bounds[0],
                 first: before,
-                count: sequence.2,
+                count: sequence.count,
             })
         })
     })
@@ -172,7 +177,6 @@ fn sequences(parts: &[Part]) -> impl Iterator<Item = Sequence> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     fn part(lengths: &[usize], masked: bool) -> Part {
         let mut part = Part {
             bounds: vec![0],
@@ -185,7 +189,10 @@ mod tests {
             part.bounds.push(part.inputs.len());
             let rows = start + u32::from(masked)..start + len as u32;
             part.targets.extend(rows.clone().map(|row| row + 7));
-            part.sequences.push((0, 0, rows.len()));
+            part.sequences.push(Origin {
+                count: rows.len(),
+                ..Origin::default()
+            });
             part.rows.extend(rows);
         }
         part
@@ -201,7 +208,6 @@ mod tests {
             batches[0].inputs(),
             [none, none, 200, 201, none, 300, 301, 302]
         );
-        assert_eq!(batches[0].real(), [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]);
         assert_eq!(batches[0].targets(), [none, none, 7, 8, none, 9, 10, 11]);
         assert_eq!(batches[0].taken(), [2, 3, 5, 6, 7]);
     }

@@ -15,10 +15,18 @@ mod attention;
 mod batch;
 mod dropout;
 mod gru;
+mod ids;
 mod loss;
+#[cfg(all(test, feature = "wgpu"))]
+mod tests;
+mod whole;
+#[cfg(feature = "wgpu")]
+mod windows;
 
 pub use batch::Batch;
-pub use loss::{SCORES, TapeStep, with_value};
+pub use ids::Given;
+pub use loss::{TapeStep, with_value};
+pub use whole::SCORES;
 
 use crate::kernels::layers::{
     Activation, Attend, GruWeights, Layers, NORM_EPSILON, Norm, UNIT_EPSILON, Var, Weight,
@@ -43,7 +51,8 @@ struct TensorLayers<'a> {
     /// 1 where a query sees a key, `[sequences, 1, length, length]`, and
     /// whether that is of causal layers; made when the first layer asks.
     seen: Option<(bool, Tensor<4>)>,
-    /// See [`Batch::buckets`]; made when the first layer asks.
+    /// See [`Batch::buckets`]; where they are not given, made when the first
+    /// layer asks.
     buckets: Option<Tensor<1, Int>>,
     values: Vec<Tensor<3>>,
 }
@@ -54,10 +63,10 @@ pub fn hidden(
     tape: &mut Tape,
     network: &Network,
     batch: &Batch<'_>,
+    given: Given,
     items: Tensor<2>,
 ) -> Tensor<3> {
     let shape = [batch.len(), batch.length, items.dims()[1]];
-    let real = tape.floats(batch.real(), [shape[0], shape[1], 1]);
     let mut layers = TensorLayers {
         dropout: tape
             .dropout_stream()
@@ -65,9 +74,9 @@ pub fn hidden(
         tape,
         weights: &network.dense,
         batch,
-        real,
+        real: given.real.reshape([shape[0], shape[1], 1]),
         seen: None,
-        buckets: None,
+        buckets: given.buckets,
         values: Vec::new(),
     };
     let input = layers.push(items.reshape(shape));
