@@ -217,7 +217,7 @@ fn graph_models_on_wgpu_agree_with_the_plain_operations() {
     let wgpu = DeviceChoice::Wgpu(Adapter::Any);
     for (model, params) in [GRAPH_MODELS[1], GRAPH_MODELS[3], GRAPH_MODELS[4]] {
         let params = format!("{GCN}{params}");
-        agree_on(wgpu, model, &params, "learning_rate = 0.01");
+        agree_on(wgpu, model, &params, "learning_rate = 0.01\nnegatives = 3");
     }
 }
 

@@ -1,18 +1,18 @@
 //! Training graph models: by kernels on the CPU, by tensors elsewhere.
 
 use super::recommender::GraphRecommender;
-use super::tensors::{Goals, OnTensors};
+use super::tensors::{Goals, OnTensors, Step};
 use crate::device::{Family, family};
 use crate::kernels::gcn::{Batch, Gcn, Settings};
 use crate::losses::Loss;
 use crate::model::{FitContext, Fitted, Recommender};
 use crate::models::embeddings::Embeddings;
-use crate::models::pairwise::{Examples, Objective};
+use crate::models::pairwise::{Drawn, Examples, Objective};
 use crate::optim::Optimizer;
 use crate::params::Param;
 use crate::sampling::NegativeSampler;
 use crate::seed::{Rng, Seed};
-use crate::tape::Tape;
+use crate::tape::{Ids, Tape};
 use crate::training::{self, FusedStep, StepLoss, Trainable, TrainingConfig};
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
@@ -49,6 +49,7 @@ pub fn fit(
     let mut task = GraphTask {
         examples: Examples::new(log, sampler, config.negatives),
         batch: Batch::new(recommender.graph()),
+        drawn: Drawn::default(),
         users: Vec::new(),
         items: Vec::new(),
         epoch: 0,
@@ -96,6 +97,8 @@ struct GraphTask<'a> {
     users: Vec<u32>,
     items: Vec<u32>,
     batch: Batch,
+    /// The same, where tensors train on them.
+    drawn: Drawn,
     gcn: Option<Gcn>,
     tensors: Option<OnTensors>,
 }
@@ -107,6 +110,37 @@ impl GraphTask<'_> {
         self.examples.fill(places, &mut self.users, &mut self.items);
         self.batch
             .fill(self.recommender.graph(), &self.users, &self.items);
+    }
+
+    /// The examples of a step by tensors. A GPU draws them by itself, unless
+    /// the host must find the distinct nodes to contrast.
+    fn step(&mut self, places: Range<usize>) -> Step {
+        let num_users = self.recommender.graph().num_users() as u32;
+        let samples = self.objective.loss.samples_negatives();
+        if samples && self.settings.contrast.is_none() {
+            let (users, items) = self.drawn.draw(&self.examples, places, self.device);
+            let items = match items {
+                Ids::Host(items) => Ids::Host(items.iter().map(|i| i + num_users).collect()),
+                Ids::Device(items) => (*items + num_users as i32).into(),
+            };
+            return Step {
+                users,
+                items,
+                contrasted: None,
+            };
+        }
+        self.draw(places);
+        let (batch, nodes) = (&self.batch, self.recommender.graph().nodes());
+        let contrasted = self.settings.contrast.map(|_| {
+            let node = |slot: u32| nodes[batch.groups.rows[slot as usize - 1] as usize];
+            let of = |slots: Vec<u32>| slots.into_iter().map(node).collect();
+            batch.to_contrast().map(of)
+        });
+        Step {
+            users: Ids::Host(self.users.clone()),
+            items: Ids::Host(self.items.iter().map(|i| i + num_users).collect()),
+            contrasted,
+        }
     }
 
     /// The noise of the step that begins at this place of the epoch.
@@ -137,7 +171,7 @@ impl Trainable for GraphTask<'_> {
 
     fn loss(&mut self, tape: &mut Tape, places: Range<usize>) -> Result<Tensor<1>> {
         let noise = self.noise(places.start);
-        self.draw(places);
+        let step = self.step(places);
         let graph = self.recommender.graph();
         let tensors = self
             .tensors
@@ -148,7 +182,7 @@ impl Trainable for GraphTask<'_> {
             smoothing: self.config.label_smoothing,
             embeddings: self.embeddings,
         };
-        Ok(tensors.loss(tape, [params[0], params[1]], loss, &self.batch, &noise))
+        Ok(tensors.loss(tape, [params[0], params[1]], loss, &step, &noise))
     }
 
     fn fuse(&mut self, optimizer: &Optimizer) -> Result<bool> {

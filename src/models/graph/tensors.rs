@@ -5,15 +5,17 @@
 //! and these go back through the layers by the same propagation.
 
 use super::noise::Noises;
-use crate::kernels::gcn::{Batch, Contrasting, Settings, Views};
+use crate::kernels::gcn::{Contrasting, Settings, Views};
 use crate::kernels::propagate::{DeviceGraph, Graph};
+#[cfg(feature = "wgpu")]
+use crate::kernels::rows::Chains;
 use crate::kernels::rows::{Segments, supported};
 use crate::losses::{self, Loss};
 use crate::models::embeddings::Embeddings;
 use crate::models::pairwise::Objective;
 use crate::params::Param;
 use crate::seed::Rng;
-use crate::tape::Tape;
+use crate::tape::{Ids, Tape};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use std::sync::Arc;
 
@@ -23,6 +25,20 @@ pub struct OnTensors {
     settings: Settings,
     noise: Noises,
     device: Device,
+    /// Finds the nodes that a GPU has drawn more than once.
+    #[cfg(feature = "wgpu")]
+    chains: Option<Chains>,
+}
+
+/// The examples of a step.
+pub struct Step {
+    /// The user of each.
+    pub users: Ids,
+    /// `[positive, negative, ...]` of each, as nodes.
+    pub items: Ids,
+    /// The distinct nodes of users, and of positives, for models that contrast
+    /// them.
+    pub contrasted: Option<[Vec<u32>; 2]>,
 }
 
 /// What a training minimizes, and on which embeddings.
@@ -73,7 +89,7 @@ struct Seen {
 
 /// Of which nodes rows are.
 enum At {
-    Nodes(Vec<u32>),
+    Nodes(Ids),
     /// All items, in their order.
     Items,
 }
@@ -86,17 +102,19 @@ impl OnTensors {
             graph,
             settings,
             device: device.clone(),
+            #[cfg(feature = "wgpu")]
+            chains: None,
         }
     }
 
     /// A loss with the value of the batch's, and with its gradient by the
     /// tables of users and items.
     pub fn loss(
-        &self,
+        &mut self,
         tape: &mut Tape,
         params: [&Param; 2],
         goals: Goals,
-        batch: &Batch,
+        step: &Step,
         stream: &Rng,
     ) -> Tensor<1> {
         let embeddings = Tensor::cat(params.map(Param::value).to_vec(), 0);
@@ -107,15 +125,16 @@ impl OnTensors {
             .iter()
             .map(|&noise| self.view(&seen_as, noise.map(|view| (view, stream))))
             .collect();
-        let (loss, seen) = self.losses(&views, goals, batch);
+        let (loss, seen) = self.losses(&views, goals, step);
         let gradients = loss.backward();
-        let total = |chosen: bool| {
+        let mut total = |chosen: bool| {
             let parts = seen.iter().filter(|s| s.chosen == chosen);
             let parts = parts.filter_map(|s| Some((&s.at, s.leaf.grad(&gradients)?)));
             self.by_node(parts.collect())
         };
-        let gradient = self.back(total(false), total(true));
-        let (penalty, decay) = self.penalty(&embeddings, goals.embeddings.l1, batch);
+        let (finals, chosen) = (total(false), total(true));
+        let gradient = self.back(finals, chosen);
+        let (penalty, decay) = self.penalty(&embeddings, goals.embeddings.l1, step);
         let gradient = gradient.map(|gradient| match kept {
             Some(kept) => gradient * kept,
             None => gradient,
@@ -160,33 +179,31 @@ impl OnTensors {
     }
 
     /// The loss but for the regularizer, and the rows that it sees.
-    fn losses(&self, views: &[View], goals: Goals, batch: &Batch) -> (Tensor<1>, Vec<Seen>) {
-        let nodes = |rows: &[u32]| -> Vec<u32> {
-            let nodes = self.graph.nodes();
-            rows.iter().map(|&row| nodes[row as usize]).collect()
-        };
+    fn losses(&self, views: &[View], goals: Goals, step: &Step) -> (Tensor<1>, Vec<Seen>) {
         let Goals {
             objective,
             smoothing,
             ..
         } = goals;
-        let finals = |view: &View, nodes| self.see(&view.finals, At::Nodes(nodes), false);
-        let (examples, width, dim) = (batch.users.len(), batch.width(), self.settings.columns);
-        let users = finals(&views[0], nodes(&batch.users));
+        let finals = |view: &View, nodes: &Ids| {
+            let at = At::Nodes(nodes.clone());
+            self.see(&view.finals, at, false)
+        };
+        let (examples, dim) = (step.users.len(), self.settings.columns);
+        let width = step.items.len() / examples;
+        let users = finals(&views[0], &step.users);
         let over_catalog = objective.loss == Loss::FullSoftmax;
-        let positives = nodes(&batch.items);
-        let first = self.graph.num_users() as u32;
         let items = if over_catalog {
             self.see(&views[0].finals, At::Items, false)
         } else {
-            finals(&views[0], positives.clone())
+            finals(&views[0], &step.items)
         };
         let of_users = self.scored(users.leaf.clone());
         let of_items = self.scored(items.leaf.clone());
         let mut loss = if over_catalog {
             let scores = of_users.matmul(of_items.transpose()) / objective.temperature;
-            let positives: Vec<u32> = positives.iter().map(|node| node - first).collect();
-            losses::full_softmax(scores, Tensor::from_inner(self.ints(&positives)), smoothing)
+            let classes = self.ids(&step.items) - self.graph.num_users() as i32;
+            losses::full_softmax(scores, Tensor::from_inner(classes), smoothing)
         } else {
             let products =
                 of_users.reshape([examples, 1, dim]) * of_items.reshape([examples, width, dim]);
@@ -194,18 +211,15 @@ impl OnTensors {
             objective.sampled(scores, None, smoothing)
         };
         let mut seen = vec![users, items];
-        if let Some(contrast) = self.settings.contrast {
-            for slots in batch.to_contrast() {
-                let rows = slots
-                    .iter()
-                    .map(|&slot| batch.groups.rows[slot as usize - 1]);
-                let rows = nodes(&rows.collect::<Vec<_>>());
+        if let (Some(contrast), Some(both)) = (self.settings.contrast, &step.contrasted) {
+            for nodes in both {
+                let nodes = Ids::Host(nodes.clone());
                 let [a, b] = match (contrast.views, &views[0].chosen) {
                     (Views::Layer(_), Some(chosen)) => [
-                        finals(&views[0], rows.clone()),
-                        self.see(chosen, At::Nodes(rows), true),
+                        finals(&views[0], &nodes),
+                        self.see(chosen, At::Nodes(nodes), true),
                     ],
-                    _ => [finals(&views[1], rows.clone()), finals(&views[2], rows)],
+                    _ => [finals(&views[1], &nodes), finals(&views[2], &nodes)],
                 };
                 loss = loss + info_nce(&contrast, a.leaf.clone(), b.leaf.clone());
                 seen.extend([a, b]);
@@ -224,7 +238,7 @@ impl OnTensors {
 
     fn see(&self, tensor: &Tensor<2>, at: At, chosen: bool) -> Seen {
         let rows = match &at {
-            At::Nodes(nodes) => tensor.clone().select(0, self.ints(nodes)),
+            At::Nodes(nodes) => tensor.clone().select(0, self.ids(nodes)),
             At::Items => {
                 let items = self.graph.num_users()..self.graph.num_nodes();
                 tensor.clone().slice([items])
@@ -237,6 +251,13 @@ impl OnTensors {
         }
     }
 
+    fn ids(&self, ids: &Ids) -> Tensor<1, Int> {
+        match ids {
+            Ids::Host(values) => self.ints(values),
+            Ids::Device(ids) => Tensor::clone(ids),
+        }
+    }
+
     fn ints(&self, values: &[u32]) -> Tensor<1, Int> {
         let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
         let len = values.len();
@@ -244,12 +265,12 @@ impl OnTensors {
     }
 
     /// The sum of rows' gradients by node, `[nodes, columns]`.
-    fn by_node(&self, parts: Vec<(&At, Tensor<2>)>) -> Option<Tensor<2>> {
+    fn by_node(&mut self, parts: Vec<(&At, Tensor<2>)>) -> Option<Tensor<2>> {
         let (mut nodes, mut listed, mut sums) = (Vec::new(), Vec::new(), None);
         for (at, part) in parts {
             match at {
                 At::Nodes(of_part) => {
-                    nodes.extend_from_slice(of_part);
+                    nodes.push(of_part);
                     listed.push(part);
                 }
                 At::Items => {
@@ -263,17 +284,40 @@ impl OnTensors {
         of_listed.into_iter().chain(sums).reduce(|a, b| a + b)
     }
 
-    /// The sum of `rows` `[n, columns]` of these nodes, `[nodes, columns]`.
-    /// Nothing is uploaded that is longer than `rows`.
-    fn scatter(&self, nodes: &[u32], rows: Tensor<2>) -> Tensor<2> {
+    /// The sum of `rows` `[n, columns]` of these nodes, one list after the
+    /// other, `[nodes, columns]`. Nothing is uploaded that is longer than
+    /// `rows`.
+    fn scatter(&mut self, nodes: &[&Ids], rows: Tensor<2>) -> Tensor<2> {
         let shape = [self.graph.num_nodes(), rows.dims()[1]];
+        let on_host = nodes.iter().map(|ids| match ids {
+            Ids::Host(ids) => Some(&ids[..]),
+            Ids::Device(_) => None,
+        });
+        let Some(on_host) = on_host.collect::<Option<Vec<_>>>() else {
+            let parts = nodes.iter().map(|ids| self.ids(ids)).collect();
+            return self
+                .drawn_segments(Tensor::cat(parts, 0))
+                .spread(rows, shape[0]);
+        };
+        let nodes = on_host.concat();
         if supported(&self.device) {
             let mut owners: Vec<(u32, u32)> = nodes.iter().copied().zip(0..).collect();
             owners.sort_unstable();
             return Segments::of_owners(&owners, &self.device).spread(rows, shape[0]);
         }
         let sums = Tensor::zeros(shape, &self.device);
-        sums.select_assign(0, self.ints(nodes), rows, IndexingUpdateOp::Add)
+        sums.select_assign(0, self.ints(&nodes), rows, IndexingUpdateOp::Add)
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn drawn_segments(&mut self, nodes: Tensor<1, Int>) -> Segments {
+        let make = || Chains::new(self.graph.num_nodes(), &self.device);
+        self.chains.get_or_insert_with(make).find(nodes)
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    fn drawn_segments(&mut self, _: Tensor<1, Int>) -> Segments {
+        unreachable!("only a GPU draws nodes by itself")
     }
 
     /// From the gradients by the mean over layers and by the layer to
@@ -301,12 +345,10 @@ impl OnTensors {
     }
 
     /// The regularizer, and its gradient by all embeddings.
-    fn penalty(&self, embeddings: &Tensor<2>, l1: f64, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
-        let nodes = self.graph.nodes();
-        let looked_up = batch.users.iter().chain(&batch.items);
-        let looked_up: Vec<u32> = looked_up.map(|&row| nodes[row as usize]).collect();
-        let ones = Tensor::ones([looked_up.len(), 1], &self.device);
-        let uses = self.scatter(&looked_up, ones) / batch.users.len() as f32;
+    fn penalty(&mut self, embeddings: &Tensor<2>, l1: f64, step: &Step) -> (Tensor<1>, Tensor<2>) {
+        let examples = step.users.len();
+        let ones = Tensor::ones([examples + step.items.len(), 1], &self.device);
+        let uses = self.scatter(&[&step.users, &step.items], ones) / examples as f32;
         let pulled = embeddings.clone() * uses.clone() * self.settings.regularization;
         let l2 = (pulled.clone() * embeddings.clone()).sum();
         if l1 == 0.0 {

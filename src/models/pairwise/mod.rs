@@ -8,6 +8,7 @@ mod objective;
 mod recommender;
 mod task;
 
+pub use drawn::Drawn;
 pub use examples::Examples;
 pub use in_batch::InBatch;
 pub use objective::{MARGIN, NEGATIVE_WEIGHT, Objective, check_ccl};
@@ -28,7 +29,6 @@ use crate::tensors::NamedTensors;
 use crate::training::{self, FusedStep, StepLoss, TrainingConfig};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
-use drawn::Drawn;
 use recommender::PairRecommender;
 use std::ops::Range;
 use std::sync::Arc;
