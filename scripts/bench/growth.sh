@@ -17,7 +17,9 @@
 # the run directory holds beside the report: the split, the last checkpoint, the
 # model and the scores of users. Core seconds are those of all threads, which
 # other work on the machine changes less. `net` is the peak less that of a
-# training on ten users, which holds program and catalog.
+# training on ten users, which holds program and catalog, but not what one full
+# batch takes. What each further interaction takes, from one size to the next,
+# stands below the table.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
@@ -122,4 +124,14 @@ awk '
             printf "%12d  %-8s  %8.1f  %14.3f  %19.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * each, core[key] * each, bytes
         }
         printf "without data: %.0f MiB\n", least / 1024
+        for (i = 1; i <= rows; i++) {
+            split(order[i], part, " ")
+            if (part[2] != "whole") continue
+            if (before) {
+                further = (peak[order[i]] - before_peak) * 1024 / (part[1] - before)
+                printf "from %d to %d: %.1f bytes for each further interaction\n", before, part[1], further
+            }
+            before = part[1]
+            before_peak = peak[order[i]]
+        }
     }' table
