@@ -219,7 +219,7 @@ impl ExampleOps for CubeBackend {
 }
 
 mod kernel {
-    use super::draw::{Log, negative, shuffled};
+    use super::draw::{log_of, negative, shuffled};
     use cubecl::prelude::*;
 
     /// A unit for each item of each example.
@@ -241,15 +241,7 @@ mod kernel {
     ) {
         let unit = ABSOLUTE_POS as u32;
         if unit < count * width {
-            let users_at = num_users as usize + 1;
-            let interactions = interactions as usize;
-            let at = Log {
-                users_at,
-                items_at: users_at + interactions,
-                others_at: users_at + 2 * interactions,
-                num_items,
-                threshold,
-            };
+            let at = log_of(num_users, interactions, num_items, threshold);
             let (example, place) = (unit / width, unit % width);
             let order = first + example;
             let row = shuffled(epoch, order) as usize;

@@ -31,6 +31,20 @@ pub struct Log {
     pub threshold: u32,
 }
 
+/// Of interactions as [`super::pack`] lays them out.
+#[cube]
+pub fn log_of(num_users: u32, interactions: u32, num_items: u32, threshold: u32) -> Log {
+    let users_at = num_users as usize + 1;
+    let interactions = interactions as usize;
+    Log {
+        users_at,
+        items_at: users_at + interactions,
+        others_at: users_at + 2 * interactions,
+        num_items,
+        threshold,
+    }
+}
+
 #[cube]
 fn mix(half: u32, key: u32) -> u32 {
     let x = (half ^ key) * 0x9E37_79B1u32;

@@ -200,7 +200,7 @@ impl WindowOps for CubeBackend {
 
 mod kernel {
     use super::OF_TIME;
-    use crate::kernels::examples::draw::{Log, is_among, negative};
+    use crate::kernels::examples::draw::{Log, is_among, log_of, negative};
     use crate::kernels::windows::table::{
         BEFORE, COUNT, END, FIRST, INPUTS, KIND, LEN, LENGTH, MASKED, PER, PICKS, PIECE,
         PLACE_HIGH, PLACE_LOW, SHARED_NEGATIVES, SLOTS, TARGETS, TO_RIGHT, USER, WINDOW, WINDOWS,
@@ -303,15 +303,7 @@ mod kernel {
     ) {
         let unit = ABSOLUTE_POS as u32;
         if unit < count {
-            let users_at = num_users as usize + 1;
-            let interactions = interactions as usize;
-            let at = Log {
-                users_at,
-                items_at: users_at + interactions,
-                others_at: users_at + 2 * interactions,
-                num_items,
-                threshold,
-            };
+            let at = log_of(num_users, interactions, num_items, threshold);
             let mut piece = first_piece as usize;
             let mut begin = 0u32;
             while unit >= table[piece + END] {
