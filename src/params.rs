@@ -163,8 +163,7 @@ impl Param {
 
     /// On its way to disk: read back when its turn comes.
     pub fn stream(&self, into: &mut Stream, prefix: &str) {
-        let (name, value) = (format!("{prefix}{}", self.name), self.value());
-        into.add_read(&name, &self.shape(), move || host(value.clone()));
+        stream(&format!("{prefix}{}", self.name), self.value(), into);
     }
 
     /// # Errors
@@ -208,6 +207,12 @@ pub fn normal_values(count: usize, deviation: f64, stream: &Rng) -> Vec<f32> {
         }
     });
     values
+}
+
+/// Adds a matrix that is read back to the host when its turn comes.
+pub fn stream(name: &str, matrix: Tensor<2>, into: &mut Stream) {
+    let shape = matrix.dims();
+    into.add_read(name, &shape, move || host(matrix.clone()));
 }
 
 /// Reads a tensor back to the host, row-major.

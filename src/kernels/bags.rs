@@ -2,7 +2,7 @@
 //! step is told whose bags it wants. What corruption takes of them is drawn by
 //! the counters of the host.
 
-use super::gpu::{cubes, empty_beside, own};
+use super::gpu::{cubes, empty_beside, own, upload};
 use super::rows::{Chains, Segments};
 use crate::device::ensure_fits;
 use crate::seed::Rng;
@@ -10,7 +10,7 @@ use anyhow::Result;
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 
@@ -74,7 +74,7 @@ impl DeviceHistories {
     pub fn new(items: &[u32], device: &Device) -> Result<Self> {
         ensure_fits(device, "the histories", size_of_val(items))?;
         Ok(Self {
-            items: ints(items.iter().copied(), device),
+            items: upload(items.iter().copied(), device),
             device: device.clone(),
         })
     }
@@ -90,7 +90,7 @@ impl DeviceHistories {
         };
         let words = wanted.stream.words().into_iter();
         let places = offsets.iter().chain(first).map(|&place| place as u32);
-        let table = ints(words.chain(places), &self.device);
+        let table = upload(words.chain(places), &self.device);
         let (clean, kept, owners) = members(&self.items, &table, sizes);
         let (positives, present) = Dispatch::pad_bags(
             self.items.clone().into_dispatch(),
@@ -153,12 +153,6 @@ impl DeviceBags {
     pub fn transposed(&self, chains: &mut Chains) -> Segments {
         chains.find_owned(self.members.clone(), self.owners.clone())
     }
-}
-
-fn ints(words: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
-    let values: Vec<i32> = words.map(|word| word as i32).collect();
-    let len = values.len();
-    Tensor::from_data(TensorData::new(values, [len]), device)
 }
 
 fn spec(len: usize, dtype: DType) -> TensorSpec {

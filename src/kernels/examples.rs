@@ -5,7 +5,7 @@
 
 pub mod draw;
 
-use super::gpu::{cubes, empty_beside};
+use super::gpu::{cubes, empty_beside, upload};
 use crate::data::interactions::Interactions;
 use crate::device::ensure_fits;
 use crate::sampling::NegativeSampler;
@@ -107,7 +107,7 @@ impl DeviceExamples {
         ensure_fits(device, what, 4 * packed.words.len())?;
         let reals = packed.reals.len();
         Ok(Self {
-            words: ints(&packed.words, device),
+            words: upload(packed.words, device),
             reals: Tensor::from_data(TensorData::new(packed.reals, [reals]), device),
             sizes: Sizes {
                 users: log.num_users(),
@@ -135,7 +135,7 @@ impl DeviceExamples {
         assert!(places.end <= self.sizes.interactions, "places of the epoch");
         let words = epoch_words(order, stream);
         if self.epoch.as_ref().is_none_or(|(old, _)| *old != words) {
-            let on_device = ints(&words, &self.device);
+            let on_device = upload(words.iter().copied(), &self.device);
             self.epoch = Some((words, on_device));
         }
         let (_, epoch) = self.epoch.as_ref().expect("it was just made");
@@ -151,12 +151,6 @@ impl DeviceExamples {
         );
         (Tensor::from_dispatch(users), Tensor::from_dispatch(items))
     }
-}
-
-fn ints(words: &[u32], device: &Device) -> Tensor<1, Int> {
-    let values: Vec<i32> = words.iter().map(|&word| word as i32).collect();
-    let len = values.len();
-    Tensor::from_data(TensorData::new(values, [len]), device)
 }
 
 /// Users and items.

@@ -2,7 +2,7 @@
 
 use super::update::Hyper;
 use crate::optim::OptimizerKind;
-use burn::tensor::{DType, Shape};
+use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
@@ -20,6 +20,13 @@ pub fn cubes(client: &Client, units: usize) -> (CubeCount, CubeDim) {
 /// A tensor whose numbers are to be written, on the device of another one.
 pub fn empty_beside(tensor: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, dtype)
+}
+
+/// Words on a device.
+pub fn upload(words: impl IntoIterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = words.into_iter().map(|word| word as i32).collect();
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), device)
 }
 
 /// A tensor that may be written: itself where this is its only handle.

@@ -9,6 +9,7 @@ mod table;
 pub use table::{Block, Draws, Window};
 
 use super::examples::pack;
+use super::gpu::upload;
 use super::layers::bucket_starts;
 use super::padded::buckets_of;
 use crate::data::times::Times;
@@ -64,10 +65,10 @@ impl DeviceLog {
         ensure_fits(device, what, 4 * words.len())?;
         let positives = source.sampler.map(NegativeSampler::positives);
         Ok(Self {
-            items: ints(source.items.iter().copied(), device),
+            items: upload(source.items.iter().copied(), device),
             times: source.times.map(|times| time_words(times, device)),
-            starts: ints(bucket_starts().iter().map(|&start| start as u32), device),
-            positives: ints(words.iter().copied(), device),
+            starts: upload(bucket_starts().iter().map(|&start| start as u32), device),
+            positives: upload(words.iter().copied(), device),
             reals: floats(reals, device),
             log_expected: source.log_expected.map(|values| floats(values, device)),
             sizes: Sizes {
@@ -100,7 +101,7 @@ impl DeviceLog {
         let table = Table::new(blocks, draws);
         StepWindows {
             log: self,
-            words: ints(table.words.iter().copied(), &self.device),
+            words: upload(table.words.iter().copied(), &self.device),
             table,
         }
     }
@@ -173,13 +174,7 @@ impl StepWindows<'_> {
 
 fn time_words(times: &Times, device: &Device) -> Tensor<1, Int> {
     let halves = |time: i64| [time as u32, (time >> 32) as u32];
-    ints(times.iter().flat_map(halves), device)
-}
-
-fn ints(words: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
-    let values: Vec<i32> = words.map(|word| word as i32).collect();
-    let len = values.len();
-    Tensor::from_data(TensorData::new(values, [len]), device)
+    upload(times.iter().flat_map(halves), device)
 }
 
 fn floats(values: &[f32], device: &Device) -> Tensor<1> {

@@ -203,9 +203,7 @@ impl Optimizer {
             .insert("optimizer.steps".into(), self.steps.to_string());
         for (name, states) in &self.states {
             for (i, state) in states.iter().enumerate() {
-                let (name, state) = (format!("optimizer/{name}/{i}"), state.clone());
-                let shape = state.dims();
-                into.add_read(&name, &shape, move || crate::params::host(state.clone()));
+                crate::params::stream(&format!("optimizer/{name}/{i}"), state.clone(), into);
             }
         }
     }

@@ -231,7 +231,7 @@ impl Tape {
     }
 
     /// A value that is not learned, as what is read beside it.
-    pub fn constant_of(&self, value: Tensor<2>) -> Tensor<2> {
+    pub fn constant_of<const D: usize>(&self, value: Tensor<D>) -> Tensor<D> {
         if self.training {
             Tensor::from_inner(value)
         } else {

@@ -243,14 +243,7 @@ impl Tape {
                 let present = ids.iter().map(|&id| f32::from(u8::from(id != NO_ROW)));
                 self.floats(present.collect(), [ids.len()])
             }
-            Ids::Device(ids) => {
-                let present = Tensor::clone(ids).greater_equal_elem(0).float();
-                if self.training {
-                    Tensor::from_inner(present)
-                } else {
-                    present
-                }
-            }
+            Ids::Device(ids) => self.constant_of(Tensor::clone(ids).greater_equal_elem(0).float()),
         }
     }
 }

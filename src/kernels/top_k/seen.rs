@@ -5,7 +5,9 @@ use std::ops::Range;
 #[cfg(feature = "wgpu")]
 use crate::device::ensure_fits;
 #[cfg(feature = "wgpu")]
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use crate::kernels::gpu::upload;
+#[cfg(feature = "wgpu")]
+use burn::tensor::{Device, Int, Tensor};
 #[cfg(feature = "wgpu")]
 use std::sync::OnceLock;
 
@@ -58,11 +60,7 @@ impl<'a> SeenLog<'a> {
             );
             let bytes = size_of_val(self.items);
             ensure_fits(device, "the log of what users have seen", bytes).ok()?;
-            let values: Vec<i32> = self.items.iter().map(|&item| item as i32).collect();
-            Some(Tensor::from_data(
-                TensorData::new(values, [self.items.len()]),
-                device,
-            ))
+            Some(upload(self.items.iter().copied(), device))
         };
         let log = self.on_device.get_or_init(upload).clone();
         log.filter(|log| log.device() == *device)
