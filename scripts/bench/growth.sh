@@ -16,10 +16,10 @@
 # the metrics; `report` is intervals, groups, map and pages; `keep` writes what
 # the run directory holds beside the report: the split, the last checkpoint, the
 # model and the scores of users. Core seconds are those of all threads, which
-# other work on the machine changes less. `net` is the peak less that of a
-# training on ten users, which holds program and catalog, but not what one full
-# batch takes. What each further interaction takes, from one size to the next,
-# stands below the table.
+# other work on the machine changes less. `net` is the peak less that of the
+# same commands on 10,000 interactions, which hold what does not grow: the
+# program, the catalog, a full batch and the report. What each further
+# interaction takes, from one size to the next, stands below the table.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
@@ -33,8 +33,8 @@ cd "$work"
 if [ $# -eq 0 ]; then
     set -- 1000000 10000000 100000000
 fi
-# The first of them is the one without data.
-set -- 1000 "$@"
+# The first of them says what does not grow.
+set -- 10000 "$@"
 
 peak_kib() {
     awk '/VmHWM/ { print $2 }' "/proc/$1/status" 2>/dev/null || true
@@ -123,7 +123,7 @@ awk '
             each = 1e6 / part[1]
             printf "%12d  %-8s  %8.1f  %14.3f  %19.3f  %s\n", part[1], part[2], seconds[key], seconds[key] * each, core[key] * each, bytes
         }
-        printf "without data: %.0f MiB\n", least / 1024
+        printf "10,000 interactions: %.0f MiB\n", least / 1024
         for (i = 1; i <= rows; i++) {
             split(order[i], part, " ")
             if (part[2] != "whole") continue

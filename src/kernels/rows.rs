@@ -73,39 +73,44 @@ impl Chains {
     /// Occurrence `i` is of row `ids[i]`, which the table must have, or of none
     /// where that is below 0.
     pub fn find(&mut self, ids: Tensor<1, Int>) -> Segments {
-        let rows = ids.dims()[0];
+        self.chain(ids, false)
+    }
+
+    /// As [`Self::find`], where occurrences have gradients in common: that of
+    /// occurrence `i` is row `owners[i]` of them. There may be far more
+    /// occurrences than gradients, and than rows of the table: then what is made
+    /// of a row is kept for each row of the table, and otherwise for each
+    /// occurrence, so that a large table costs what the occurrences cost.
+    pub fn find_owned(&mut self, ids: Tensor<1, Int>, owners: Tensor<1, Int>) -> Segments {
+        let many = self.heads.as_ref().map(|heads| heads.dims()[0]) < Some(ids.dims()[0]);
+        let found = self.chain(ids, many);
+        Segments {
+            packed: Tensor::cat(vec![found.packed, owners], 0),
+            of: Grouping {
+                owned: true,
+                ..found.of
+            },
+        }
+    }
+
+    fn chain(&mut self, ids: Tensor<1, Int>, of_table: bool) -> Segments {
+        let occurrences = ids.dims()[0];
         // The only handle, so that they are written in place.
         let heads = self.heads.take().expect("every call puts them back");
-        let (heads, packed) = gpu::chain(heads, ids);
+        let rows = if of_table {
+            heads.dims()[0]
+        } else {
+            occurrences
+        };
+        let (heads, packed) = gpu::chain(heads, ids, of_table);
         self.heads = Some(heads);
         Segments {
             packed,
             of: Grouping {
                 rows,
-                occurrences: rows,
-                chained: true,
-                owned: false,
-            },
-        }
-    }
-
-    /// As [`Self::find`], where occurrences have gradients in common: that of
-    /// occurrence `i` is row `owners[i]` of them. What is made of a row is kept
-    /// for all rows of the table, so that it is not as much as there are
-    /// occurrences.
-    pub fn find_owned(&mut self, ids: Tensor<1, Int>, owners: Tensor<1, Int>) -> Segments {
-        let occurrences = ids.dims()[0];
-        let heads = self.heads.take().expect("every call puts them back");
-        let rows = heads.dims()[0];
-        let (heads, packed) = gpu::chain_by_row(heads, ids);
-        self.heads = Some(heads);
-        Segments {
-            packed: Tensor::cat(vec![packed, owners], 0),
-            of: Grouping {
-                rows,
                 occurrences,
                 chained: true,
-                owned: true,
+                owned: false,
             },
         }
     }
@@ -179,7 +184,7 @@ impl Segments {
     }
 
     /// The rows `[n]`, each once; of `Chains` those of the occurrences, with
-    /// some row in place of none, or all where gradients are in common.
+    /// some row in place of none, or all of the table where there are fewer.
     pub fn rows(&self) -> Tensor<1, Int> {
         self.packed.clone().narrow(0, 0, self.of.rows)
     }

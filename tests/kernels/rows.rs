@@ -199,6 +199,45 @@ fn chains_of_occurrences_do_what_sorted_ones_do() {
     }
 }
 
+/// Occurrences with gradients in common, in a table of fewer rows than there
+/// are occurrences and in one of more.
+#[cfg(feature = "wgpu")]
+#[test]
+fn chains_share_gradients_whatever_the_table() {
+    use recsys::kernels::rows::Chains;
+    const OWNERS: usize = 12;
+    let Some(device) = super::wgpu() else {
+        eprintln!("skipped: wgpu sees no adapter, not even a software one");
+        return;
+    };
+    for rows in [ROWS, 10 * OCCURRENCES] {
+        let mut chains = Chains::new(rows, &device);
+        for _ in 0..2 {
+            let mut rng = seed().stream("test");
+            let gradients = normals(&mut rng, [OWNERS, 9], &device);
+            let owners: Vec<u32> = (0..OCCURRENCES).map(|i| (i % OWNERS) as u32).collect();
+            // A few rows are in many places, and every seventh place has none.
+            let mut row = |i: usize| match i % 7 {
+                0 => u32::MAX,
+                1 | 2 => 3 * rng.below(5),
+                _ => rng.below(rows as u32),
+            };
+            let ids: Vec<u32> = (0..OCCURRENCES).map(&mut row).collect();
+            let of_row = |i: &usize| ids[*i] != u32::MAX;
+            let places: Vec<usize> = (0..OCCURRENCES).filter(of_row).collect();
+            let at = |of: &[u32]| -> Vec<u32> { places.iter().map(|&i| of[i]).collect() };
+            let parts = gradients.clone().select(0, ints(&at(&owners), &device));
+            let zeros = Tensor::<2>::zeros([rows, 9], &device);
+            let to = ints(&at(&ids), &device);
+            let expected = zeros.select_assign(0, to, parts, IndexingUpdateOp::Add);
+            let found = chains.find_owned(ints(&ids, &device), ints(&owners, &device));
+            assert_eq!(found.rows().dims(), [rows.min(OCCURRENCES)]);
+            let what = format!("{rows} rows");
+            assert_close(&what, found.spread(gradients, rows), expected, 1e-5);
+        }
+    }
+}
+
 /// A gradient can be a transposed or broadcast view.
 #[test]
 fn views_are_read_as_what_they_show() {

@@ -1,130 +1,18 @@
 //! The row kernels for GPUs: a unit for each column of each touched row.
 
+mod chains;
+
+pub use chains::chain;
+
 use super::{Grouping, RowOps, Step};
 use crate::kernels::gpu::{Formula, NumbersLaunch, cubes, empty_beside, own};
-use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Int, Shape, Tensor};
+use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
-
-/// See [`super::Chains`]: the heads, all zero again, and what
-/// [`super::Grouping`] says of the occurrences.
-pub fn chain(heads: Tensor<1, Int>, ids: Tensor<1, Int>) -> (Tensor<1, Int>, Tensor<1, Int>) {
-    let (heads, links) = Dispatch::chain_rows(heads.into_dispatch(), ids.into_dispatch());
-    (Tensor::from_dispatch(heads), Tensor::from_dispatch(links))
-}
-
-/// See [`super::Chains::find_owned`]: as [`chain`], for each row of the table.
-pub fn chain_by_row(
-    heads: Tensor<1, Int>,
-    ids: Tensor<1, Int>,
-) -> (Tensor<1, Int>, Tensor<1, Int>) {
-    let (heads, links) = Dispatch::chain_table(heads.into_dispatch(), ids.into_dispatch());
-    (Tensor::from_dispatch(heads), Tensor::from_dispatch(links))
-}
-
-/// The heads as they are, two numbers for each row, and one for each
-/// occurrence.
-fn chained_by_row(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
-    let len = 2 * heads.shape[0] + ids.shape[0];
-    let links = TensorSpec::new(Shape::new([len]), DType::I32);
-    (heads.clone(), links)
-}
-
-/// The heads as they are, and three numbers for each occurrence.
-fn chained(heads: &TensorSpec, ids: &TensorSpec) -> (TensorSpec, TensorSpec) {
-    let links = TensorSpec::new(Shape::new([3 * ids.shape[0]]), DType::I32);
-    (heads.clone(), links)
-}
-
-#[backend_extension(Cube, Fusion)]
-trait ChainOps: Backend {
-    #[fusion(meta = |heads, ids| chained(heads, ids))]
-    fn chain_rows(
-        heads: IntTensor<Self>,
-        ids: IntTensor<Self>,
-    ) -> (IntTensor<Self>, IntTensor<Self>);
-
-    #[fusion(meta = |heads, ids| chained_by_row(heads, ids))]
-    fn chain_table(
-        heads: IntTensor<Self>,
-        ids: IntTensor<Self>,
-    ) -> (IntTensor<Self>, IntTensor<Self>);
-}
-
-impl ChainOps for CubeBackend {
-    fn chain_rows(
-        heads: IntTensor<Self>,
-        ids: IntTensor<Self>,
-    ) -> (IntTensor<Self>, IntTensor<Self>) {
-        let (heads, ids) = (own(heads), into_contiguous(ids));
-        let rows = ids.shape()[0];
-        let links = empty_beside(&ids, Shape::new([3 * rows]), ids.dtype);
-        let client = ids.client.clone();
-        let (count, dim) = cubes(&client, rows);
-        // SAFETY: the kernels check their own bounds; ids are below 0 or rows
-        // of the table that the heads are of.
-        unsafe {
-            kernel::link::launch_unchecked(
-                &client,
-                count.clone(),
-                dim,
-                heads.clone().into_buffer_arg(),
-                ids.into_buffer_arg(),
-                links.clone().into_buffer_arg(),
-                rows as u32,
-            );
-            kernel::seal::launch_unchecked(
-                &client,
-                count,
-                dim,
-                heads.clone().into_buffer_arg(),
-                links.clone().into_buffer_arg(),
-                rows as u32,
-            );
-        }
-        (heads, links)
-    }
-
-    fn chain_table(
-        heads: IntTensor<Self>,
-        ids: IntTensor<Self>,
-    ) -> (IntTensor<Self>, IntTensor<Self>) {
-        let (heads, ids) = (own(heads), into_contiguous(ids));
-        let (rows, occurrences) = (heads.shape()[0], ids.shape()[0]);
-        let links = empty_beside(&ids, Shape::new([2 * rows + occurrences]), ids.dtype);
-        let client = ids.client.clone();
-        let (count, dim) = cubes(&client, occurrences);
-        let (of_rows, _) = cubes(&client, rows);
-        // SAFETY: as above.
-        unsafe {
-            kernel::link_after::launch_unchecked(
-                &client,
-                count,
-                dim,
-                heads.clone().into_buffer_arg(),
-                ids.into_buffer_arg(),
-                links.clone().into_buffer_arg(),
-                rows as u32,
-                occurrences as u32,
-            );
-            kernel::take_heads::launch_unchecked(
-                &client,
-                of_rows,
-                dim,
-                heads.clone().into_buffer_arg(),
-                links.clone().into_buffer_arg(),
-                rows as u32,
-                occurrences as u32,
-            );
-        }
-        (heads, links)
-    }
-}
 
 impl RowOps for CubeBackend {
     fn sum_segments(
@@ -365,71 +253,6 @@ mod kernel {
             }
         }
         sum
-    }
-
-    /// Links each occurrence to one that came before it. One of no row is in
-    /// no chain: that it follows itself keeps it from being taken for the end
-    /// of one.
-    #[cube(launch_unchecked)]
-    pub fn link(heads: &[Atomic<u32>], ids: &[i32], links: &mut [u32], rows: u32) {
-        let place = ABSOLUTE_POS;
-        let rows = rows as usize;
-        if place < rows {
-            let own = place as u32 + 1;
-            if ids[place] < 0i32 {
-                links[place] = 0u32;
-                links[rows + place] = own;
-            } else {
-                let id = ids[place] as u32;
-                links[place] = id;
-                links[rows + place] = heads[id as usize].exchange(own);
-            }
-        }
-    }
-
-    /// The last of a chain, which came first, takes its head over.
-    #[cube(launch_unchecked)]
-    pub fn seal(heads: &[Atomic<u32>], links: &mut [u32], rows: u32) {
-        let place = ABSOLUTE_POS;
-        let rows = rows as usize;
-        if place < rows {
-            let mut first = 0u32;
-            if links[rows + place] == 0u32 {
-                let head = &heads[links[place] as usize];
-                first = head.exchange(0u32);
-            }
-            links[2 * rows + place] = first;
-        }
-    }
-
-    /// As [`link`], for a table whose rows come before the links.
-    #[cube(launch_unchecked)]
-    pub fn link_after(
-        heads: &[Atomic<u32>],
-        ids: &[i32],
-        links: &mut [u32],
-        rows: u32,
-        occurrences: u32,
-    ) {
-        let place = ABSOLUTE_POS;
-        if place < occurrences as usize {
-            let mut next = 0u32;
-            if ids[place] >= 0i32 {
-                next = heads[ids[place] as usize].exchange(place as u32 + 1);
-            }
-            links[rows as usize + place] = next;
-        }
-    }
-
-    /// Each row takes the head of its chain.
-    #[cube(launch_unchecked)]
-    pub fn take_heads(heads: &[Atomic<u32>], links: &mut [u32], rows: u32, occurrences: u32) {
-        let row = ABSOLUTE_POS;
-        let (rows, occurrences) = (rows as usize, occurrences as usize);
-        if row < rows {
-            links[row] = row as u32;
-            links[rows + occurrences + row] = heads[row].exchange(0u32);
-        }
     }
 
     #[cube(launch_unchecked)]
