@@ -15,7 +15,8 @@
 # every user with held-out items, for the model and for popularity, and computes
 # the metrics; `report` is intervals, groups, map and pages; `keep` writes what
 # the run directory holds beside the report: the split, the last checkpoint, the
-# model and the scores of users. Core seconds are those of all threads, which
+# model and the scores of users. `learn` is ingest, epoch and evaluate together,
+# `whole` everything. Core seconds are those of all threads, which
 # other work on the machine changes less. `net` is the peak less that of the
 # same commands on 10,000 interactions, which hold what does not grow: the
 # program, the catalog, a full batch and the report. What each further
@@ -108,6 +109,12 @@ awk '
         seconds[key] += $3
         core[key] += $5
         if ($4 > peak[key]) peak[key] = $4
+        if ($2 ~ /^(ingest|epoch|evaluate)$/) {
+            seconds[$1 " learn"] += $3
+            core[$1 " learn"] += $5
+            if ($4 > peak[$1 " learn"]) peak[$1 " learn"] = $4
+            if (!seen[$1 " learn"]++) order[++rows] = $1 " learn"
+        }
         if ($2 != "synth" && $2 != "whole") {
             seconds[$1 " whole"] += $3
             core[$1 " whole"] += $5

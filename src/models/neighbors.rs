@@ -6,80 +6,112 @@ use crate::ids::UserIdx;
 use crate::params::host;
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
 
 /// How many similar users stand in for a new one.
 const NEIGHBORS: usize = 50;
 
-/// Training users and their weights, which sum to 1.
-pub type Blend = Vec<(u32, f32)>;
+/// Training users among whom they are looked for, at most, evenly spaced: a new
+/// user would otherwise cost what the log is long.
+const POOL: usize = 50_000;
+
+/// Training users who stand for all of them, at most, evenly spaced.
+const TYPICAL: usize = 4096;
+
+/// Whose rows stand in for that of somebody new.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Blend {
+    /// Training users and their weights, which sum to 1.
+    Of(Vec<(u32, f32)>),
+    /// All of these alike, who are the same in each blend of a model.
+    Average(Arc<[u32]>),
+}
 
 /// Finds training users by overlap of histories.
 pub struct Neighbors {
-    /// `offsets[i]..offsets[i + 1]` are the users of item `i`.
-    offsets: Vec<usize>,
-    users: Vec<u32>,
-    /// Interactions of each user.
+    /// Those who may be found.
+    pool: Vec<u32>,
+    /// Interactions of each of them.
     lengths: Vec<u32>,
+    /// `offsets[i]..offsets[i + 1]` are those who have item `i`.
+    offsets: Vec<usize>,
+    /// Their places in the pool.
+    places: Vec<u32>,
+    typical: Arc<[u32]>,
 }
 
 impl Neighbors {
     pub fn new(train: &Interactions) -> Self {
+        let items_of = |user: u32| train.items_of(UserIdx(user));
+        let mut pool: Vec<u32> = (0..train.num_users() as u32)
+            .filter(|&user| !items_of(user).is_empty())
+            .collect();
+        let typical = evenly_spaced(&pool, TYPICAL).into();
+        pool = evenly_spaced(&pool, POOL);
         let mut offsets = vec![0usize; train.num_items + 1];
-        for &item in &train.items {
+        for &item in pool.iter().flat_map(|&user| items_of(user)) {
             offsets[item as usize + 1] += 1;
         }
         for i in 0..train.num_items {
             offsets[i + 1] += offsets[i];
         }
         let mut next = offsets.clone();
-        let mut users = vec![0; train.len()];
-        let mut lengths = vec![0; train.num_users()];
-        for u in 0..train.num_users() as u32 {
-            let items = train.items_of(UserIdx(u));
-            lengths[u as usize] = items.len() as u32;
-            for &item in items {
-                users[next[item as usize]] = u;
+        let mut places = vec![0; offsets[train.num_items]];
+        for (&user, place) in pool.iter().zip(0..) {
+            for &item in items_of(user) {
+                places[next[item as usize]] = place;
                 next[item as usize] += 1;
             }
         }
+        let lengths = pool.iter().map(|&user| items_of(user).len() as u32);
         Self {
+            lengths: lengths.collect(),
+            pool,
             offsets,
-            users,
-            lengths,
+            places,
+            typical,
         }
     }
 
     /// The users with the largest cosine between their histories and this one,
-    /// weighted by it. Where nobody shares an item, everybody with the same
-    /// weight: the average user.
+    /// weighted by it. Where nobody shares an item, the average user.
     pub fn blend(&self, history: &[u32]) -> Blend {
-        self.nearest(history).unwrap_or_else(|| {
-            let known = (0u32..).zip(&self.lengths).filter(|(_, l)| **l > 0);
-            normalized(known.map(|(user, _)| (1.0, user)).collect())
-        })
+        let average = || Blend::Average(self.typical.clone());
+        self.nearest(history).unwrap_or_else(average)
     }
 
     /// As [`Self::blend`], absent where nobody shares an item.
     pub fn nearest(&self, history: &[u32]) -> Option<Blend> {
-        let mut overlap = vec![0u32; self.lengths.len()];
+        let mut overlap = vec![0u32; self.pool.len()];
         for &item in history {
-            for &user in &self.users[self.offsets[item as usize]..self.offsets[item as usize + 1]] {
-                overlap[user as usize] += 1;
+            let range = self.offsets[item as usize]..self.offsets[item as usize + 1];
+            for &place in &self.places[range] {
+                overlap[place as usize] += 1;
             }
         }
-        let mut similar: Vec<(f32, u32)> = overlap
-            .iter()
-            .zip(0u32..)
-            .filter(|(o, _)| **o > 0)
-            .map(|(&o, u)| (o as f32 / (self.lengths[u as usize] as f32).sqrt(), u))
+        let of = overlap.iter().zip(&self.lengths).zip(&self.pool);
+        let mut similar: Vec<(f32, u32)> = of
+            .filter(|((overlap, _), _)| **overlap > 0)
+            .map(|((&overlap, &length), &user)| (overlap as f32 / (length as f32).sqrt(), user))
             .collect();
-        similar.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        similar.truncate(NEIGHBORS);
-        (!similar.is_empty()).then(|| normalized(similar))
+        let nearer = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if similar.len() > NEIGHBORS {
+            similar.select_nth_unstable_by(NEIGHBORS, nearer);
+            similar.truncate(NEIGHBORS);
+        }
+        similar.sort_unstable_by(nearer);
+        (!similar.is_empty()).then(|| Blend::Of(normalized(similar)))
     }
 }
 
-fn normalized(similar: Vec<(f32, u32)>) -> Blend {
+/// At most so many of them.
+fn evenly_spaced(users: &[u32], most: usize) -> Vec<u32> {
+    let count = users.len().min(most);
+    let place = |i: usize| users[i * users.len() / count];
+    (0..count).map(place).collect()
+}
+
+fn normalized(similar: Vec<(f32, u32)>) -> Vec<(u32, f32)> {
     let total: f32 = similar.iter().map(|s| s.0).sum();
     let weights = similar.into_iter();
     weights.map(|(s, user)| (user, s / total)).collect()
@@ -93,31 +125,66 @@ fn normalized(similar: Vec<(f32, u32)>) -> Blend {
 pub fn blend_rows(
     rows: Tensor<2>,
     blends: &[Option<Blend>],
-    rows_of: impl FnOnce(&[u32]) -> Tensor<2>,
+    rows_of: impl Fn(&[u32]) -> Tensor<2>,
 ) -> Result<Tensor<2>> {
     let ([count, columns], device) = (rows.dims(), rows.device());
-    let blended = blends.iter().flatten().flatten();
-    let mut sources: Vec<u32> = blended.map(|(user, _)| *user).collect();
-    if sources.is_empty() {
+    if blends.iter().all(Option::is_none) {
         return Ok(rows);
     }
-    sources.sort_unstable();
-    sources.dedup();
-    let taken = host(rows_of(&sources))?;
+    let sources = sources(blends);
+    let taken = match sources.is_empty() {
+        true => Vec::new(),
+        false => host(rows_of(&sources))?,
+    };
+    let average = average(blends, columns, &rows_of)?;
     let mut values = host(rows)?;
     for (row, blend) in values.chunks_mut(columns).zip(blends) {
-        let Some(blend) = blend else { continue };
-        row.fill(0.0);
-        for &(user, weight) in blend {
-            let place = sources.partition_point(|s| *s < user);
-            let source = &taken[place * columns..][..columns];
-            for (value, s) in row.iter_mut().zip(source) {
-                *value += weight * s;
+        match blend {
+            None => {}
+            Some(Blend::Average(_)) => row.copy_from_slice(&average),
+            Some(Blend::Of(users)) => {
+                row.fill(0.0);
+                for &(user, weight) in users {
+                    let place = sources.partition_point(|s| *s < user);
+                    let source = &taken[place * columns..][..columns];
+                    for (value, s) in row.iter_mut().zip(source) {
+                        *value += weight * s;
+                    }
+                }
             }
         }
     }
     let values = TensorData::new(values, [count, columns]);
     Ok(Tensor::from_data(values, &device))
+}
+
+/// The users whose rows are summed, each once, by number.
+fn sources(blends: &[Option<Blend>]) -> Vec<u32> {
+    let weighted = blends.iter().flatten().filter_map(|blend| match blend {
+        Blend::Of(users) => Some(users),
+        Blend::Average(_) => None,
+    });
+    let mut sources: Vec<u32> = weighted.flatten().map(|(user, _)| *user).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+/// The mean of the rows of those who stand for all, if any blend is that; zero
+/// where there are none.
+fn average(
+    blends: &[Option<Blend>],
+    columns: usize,
+    rows_of: impl Fn(&[u32]) -> Tensor<2>,
+) -> Result<Vec<f32>> {
+    let users = blends.iter().flatten().find_map(|blend| match blend {
+        Blend::Average(users) => Some(users),
+        Blend::Of(_) => None,
+    });
+    match users {
+        Some(users) if !users.is_empty() => host(rows_of(users).mean_dim(0)),
+        _ => Ok(vec![0.0; columns]),
+    }
 }
 
 #[cfg(test)]
@@ -138,27 +205,60 @@ mod tests {
     #[test]
     fn blends_are_weighted_sums_of_rows() {
         let device = Device::flex();
-        let rows = Tensor::from_data(TensorData::new(vec![7.0f32, 8.0, 9.0], [3, 1]), &device);
-        let blends = [None, Some(vec![(5, 0.25), (2, 0.75)]), Some(vec![(9, 1.0)])];
+        let rows = Tensor::from_data(TensorData::new(vec![7.0f32; 5], [5, 1]), &device);
+        let average = || Some(Blend::Average(Arc::from([1, 2, 6])));
+        let blends = [
+            None,
+            Some(Blend::Of(vec![(5, 0.25), (2, 0.75)])),
+            average(),
+            Some(Blend::Of(vec![(9, 1.0)])),
+            average(),
+        ];
         let rows_of = |users: &[u32]| {
-            assert_eq!(users, [2, 5, 9]);
-            let values = vec![20.0f32, 50.0, 90.0];
+            assert!(users == [2, 5, 9] || users == [1, 2, 6]);
+            let values: Vec<f32> = users.iter().map(|&user| 10.0 * user as f32).collect();
             Tensor::from_data(TensorData::new(values, [3, 1]), &device)
         };
         let blended = blend_rows(rows, &blends, rows_of).unwrap();
-        assert_eq!(host(blended).unwrap(), [7.0, 27.5, 90.0]);
+        assert_eq!(host(blended).unwrap(), [7.0, 27.5, 30.0, 90.0, 30.0]);
     }
 
     #[test]
     fn users_who_share_items_are_found() {
-        assert_eq!(Neighbors::new(&train()).blend(&[1, 0]), [(0, 1.0)]);
+        assert_eq!(
+            Neighbors::new(&train()).blend(&[1, 0]),
+            Blend::Of(vec![(0, 1.0)])
+        );
     }
 
     #[test]
     fn nobody_in_common_gives_the_average_of_those_with_interactions() {
         let neighbors = Neighbors::new(&train());
-        assert_eq!(neighbors.blend(&[]), [(0, 0.5), (1, 0.5)]);
-        assert_eq!(neighbors.blend(&[3]), [(0, 0.5), (1, 0.5)]);
+        let average = Blend::Average(Arc::from([0, 1]));
+        assert_eq!(neighbors.blend(&[]), average);
+        assert_eq!(neighbors.blend(&[3]), average);
         assert_eq!(neighbors.nearest(&[3]), None);
+    }
+
+    #[test]
+    fn of_many_users_some_are_looked_at() {
+        assert_eq!(evenly_spaced(&[3, 5, 7, 9, 11], 2), [3, 7]);
+        assert_eq!(evenly_spaced(&[3, 5], 4), [3, 5]);
+        assert_eq!(evenly_spaced(&[], 4), [0; 0]);
+        // User `u` has item `u % 3`.
+        let users = 2 * POOL;
+        let train = Interactions {
+            offsets: (0..=users).collect(),
+            items: (0..users as u32).map(|u| u % 3).collect(),
+            num_items: 3,
+            ..Interactions::default()
+        };
+        let neighbors = Neighbors::new(&train);
+        assert_eq!(neighbors.places.len(), POOL);
+        let Blend::Of(found) = neighbors.blend(&[1]) else {
+            panic!("a third of all have the item");
+        };
+        assert_eq!(found.len(), NEIGHBORS);
+        assert!(found.iter().all(|(user, _)| user % 3 == 1));
     }
 }
