@@ -16,7 +16,8 @@
 # the metrics; `report` is intervals, groups, map and pages; `keep` writes what
 # the run directory holds beside the report: the split, the last checkpoint, the
 # model and the scores of users. `learn` is ingest, epoch and evaluate together,
-# `whole` everything. Core seconds are those of all threads, which
+# `whole` everything. Up to 1 M interactions it is the round of five with the
+# median peak, which there differs by a few MiB from run to run. Core seconds are those of all threads, which
 # other work on the machine changes less. `net` is the peak less that of the
 # same commands on 10,000 interactions, which hold what does not grow: the
 # program, the catalog, a full batch and the report. What each further
@@ -76,12 +77,14 @@ stages() {
     mark "$1" report
 }
 
-for interactions in "$@"; do
-    echo "== $interactions interactions" >&2
+# once INTERACTIONS: draws, trains and judges, and writes the lines of `stages`
+# to `lines`; the last one has the peak of all.
+once() {
+    local interactions="$1" begun pid peak
     begun=$(date +%s.%N)
     "$RECSYS" data synth data --users $((interactions / 100)) --items 10000 \
         --interactions "$interactions" --no-features --ceiling-users 0 >&2
-    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0 0" >> table
+    echo "$interactions synth $(echo "$(date +%s.%N) - $begun" | bc) 0 0" > lines
     mkfifo said
     begun=$(date +%s.%N)
     "$RECSYS" train --config data/config.toml --device cpu --output run \
@@ -91,13 +94,28 @@ for interactions in "$@"; do
         --set 'evaluation.cutoffs=[10]' \
         2> said > report &
     pid=$!
-    stages "$pid" "$begun" < said | sed "s/^/$interactions /" >> table
+    stages "$pid" "$begun" < said | sed "s/^/$interactions /" >> lines
     wait "$pid"
     # The program's own last word: the stages cannot see beyond their lines.
     peak=$(grep -o '"peak_memory_bytes": *[0-9]*' run/run.json | grep -o '[0-9]*$')
-    echo "$interactions whole 0 $((peak / 1024)) 0" >> table
+    echo "$interactions whole 0 $((peak / 1024)) 0" >> lines
     grep '^ndcg' report >&2
     rm -rf data run runs report said
+}
+
+for interactions in "$@"; do
+    rounds=1
+    if [ "$interactions" -le 1000000 ]; then
+        rounds=5
+    fi
+    for round in $(seq $rounds); do
+        echo "== $interactions interactions, round $round of $rounds" >&2
+        once "$interactions"
+        mv lines "$(tail -n 1 lines | awk '{ print $4 }').$round.lines"
+    done
+    median=$(ls -- *.lines | sort -n | sed -n "$(((rounds + 1) / 2))p")
+    cat "$median" >> table
+    rm -- *.lines
 done
 
 awk '
