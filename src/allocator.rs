@@ -6,6 +6,17 @@ use libmimalloc_sys::{mi_option_get, mi_option_set, mi_option_t};
 /// freed pages go back to the system.
 const PURGE_DELAY: mi_option_t = 15;
 
+/// Long enough for the tensors of a step, which the next one makes again, and
+/// short enough for what a stage leaves behind to be gone in the next one: the
+/// allocator itself waits a second.
+const DELAY: std::ffi::c_long = 100;
+
+/// To be called once, at the start of the program.
+pub fn begin() {
+    // SAFETY: sets a number that the allocator reads atomically.
+    unsafe { mi_option_set(PURGE_DELAY, DELAY) };
+}
+
 /// While it lives, freed pages go back to the system at once. Reading a log
 /// frees a few large columns after each other, so that waiting for their next
 /// use makes the peak half as high again and saves no time; a training step,

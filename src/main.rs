@@ -1,6 +1,7 @@
 //! The `recsys` program.
 
 use clap::Parser;
+use recsys::allocator;
 use recsys::cli::{Cli, output, run};
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     quiet_wayland();
+    allocator::begin();
     match run(Cli::parse()) {
         Ok(status) => ExitCode::from(status),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -139,7 +139,12 @@ pub fn analyze(material: &Material<'_>, subjects: &[Subject<'_>]) -> Result<Anal
     let metric = headline.map(|m| m.to_string());
     let hits = items::Hits::new(material, subjects, k);
     let mut notes = Vec::new();
-    let (map, why) = map::item_map(material)?;
+    // The map is made on one thread.
+    let (map, intervals) = rayon::join(
+        || map::item_map(material),
+        || intervals::intervals(of_model, material.seed),
+    );
+    let (map, why) = map?;
     notes.extend(why);
     let (users, listed) = (material.evaluated.len(), of_model.lists.places.len());
     if 0 < listed && listed < users {
@@ -162,7 +167,7 @@ pub fn analyze(material: &Material<'_>, subjects: &[Subject<'_>]) -> Result<Anal
         models: subjects.iter().map(|s| s.name.to_string()).collect(),
         users,
         users_with_lists: listed,
-        intervals: intervals::intervals(of_model, material.seed),
+        intervals,
         curves: numbers::curves(material.epochs, material.watched),
         cutoffs: cutoffs::curves(material, subjects),
         user_groups: metric
