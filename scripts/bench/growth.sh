@@ -17,11 +17,12 @@
 # the run directory holds beside the report: the split, the last checkpoint, the
 # model and the scores of users. `learn` is ingest, epoch and evaluate together,
 # `whole` everything. Up to 1 M interactions it is the round of five with the
-# median peak, which there differs by a few MiB from run to run. Core seconds are those of all threads, which
-# other work on the machine changes less. `net` is the peak less that of the
-# same commands on 10,000 interactions, which hold what does not grow: the
-# program, the catalog, a full batch and the report. What each further
-# interaction takes, from one size to the next, stands below the table.
+# median peak, which there differs by a few MiB from run to run. Core seconds are
+# those of all threads, which other work on the machine changes less. `net` is
+# the peak less that of the same commands on 10,000 interactions, which hold
+# what does not grow: the program, the catalog, a full batch and the report. What
+# each further interaction takes, from one size to the next, stands below the
+# table.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -z "${RECSYS:-}" ]; then
